@@ -1,0 +1,3 @@
+//! The `milepost` command.
+
+fn main() {}

@@ -1,0 +1,81 @@
+//! The contract between the planner and the merge job.
+//!
+//! The planner writes one [`StreamSpec`] per batch stream and one [`PlatformPlan`] per platform; `merge-job publish`
+//! puts them into the database, and `merge-job merge` acts on its [`StreamSpec`] alone. Whatever the pod needs to know is
+//! here: tables, columns and their types, keys, the strategy, limits, views. Nothing here names a model type.
+//!
+//! Reading order: [`StreamKey`], [`StreamSpec`], [`DatasetSpec`], [`ColumnSpec`], [`PlatformPlan`], [`Outcome`].
+
+mod column;
+mod digest;
+mod ident;
+mod outcome;
+mod plan;
+mod position;
+mod strategy;
+mod stream;
+
+pub use column::{ColumnSpec, Placeholder};
+pub use digest::Digest;
+pub use ident::{IdentError, MAX_IDENT_BYTES, PgIdent, TableRef};
+pub use outcome::Outcome;
+pub use plan::{
+    CONTROL_SCHEMA, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION, PlanError, PlatformPlan,
+    StreamEntry, WorkspaceSchema,
+};
+pub use position::SourcePosition;
+pub use strategy::{Strategy, Versions};
+pub use stream::{
+    DatasetSpec, Limits, STREAM_SPEC_VERSION, SpecError, StreamKey, StreamSpec, ViewSpec,
+};
+
+/// Names of the columns that every staging table has beside the dataset's own: `merge.md`, "Staging".
+pub mod staging {
+    /// The operation: `c`, `u`, `d`, `r` or `t`.
+    pub const OP: &str = "__op";
+    /// `'true'` on a delete row.
+    pub const DELETED: &str = "__deleted";
+    /// The Kafka topic of the row.
+    pub const TOPIC: &str = "__connect_topic";
+    /// The partition of the topic.
+    pub const PARTITION: &str = "__connect_partition";
+    /// The offset in the partition.
+    pub const OFFSET: &str = "__connect_offset";
+    /// Commit time at the source, microseconds since 1970.
+    pub const SOURCE_TS_US: &str = "__source_ts_us";
+    /// What a Postgres connector knows of order: `["<last commit LSN>","<LSN>"]`.
+    pub const SEQUENCE: &str = "__sequence";
+    /// The log sequence number of the row.
+    pub const LSN: &str = "__lsn";
+    /// The source's transaction.
+    pub const TRANSACTION_ID: &str = "__transaction_id";
+    /// The place of the row in its transaction.
+    pub const TRANSACTION_TOTAL_ORDER: &str = "__transaction_total_order";
+    /// Which part of a snapshot the row belongs to, or `false`.
+    pub const SNAPSHOT: &str = "__snapshot";
+
+    /// Every staging column beside the dataset's own, in table order, with its Postgres type.
+    pub const COLUMNS: [(&str, &str); 11] = [
+        (OP, "text"),
+        (DELETED, "text"),
+        (SOURCE_TS_US, "bigint"),
+        (SEQUENCE, "text"),
+        (LSN, "bigint"),
+        (TRANSACTION_ID, "text"),
+        (TRANSACTION_TOTAL_ORDER, "bigint"),
+        (SNAPSHOT, "text"),
+        (TOPIC, "text"),
+        (PARTITION, "integer"),
+        (OFFSET, "bigint"),
+    ];
+}
+
+/// Names of the columns that a milestoned table has beside the dataset's own: `merge.md`, "Milestoned".
+pub mod milestone {
+    /// When the version came in.
+    pub const IN: &str = "dp_in";
+    /// When the version was replaced or deleted; null while it is live.
+    pub const OUT: &str = "dp_out";
+    /// Commit time at the source of the event that made the version; null for snapshot rows.
+    pub const SOURCE_TS: &str = "dp_source_ts";
+}

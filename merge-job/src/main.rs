@@ -1,0 +1,3 @@
+//! The `merge-job` command.
+
+fn main() {}
