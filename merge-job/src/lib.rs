@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The merge job: staging tables in, live-only and milestoned tables out, in one transaction per batch.
+//!
+//! What a merge must do is the project's `merge.md`; this crate does it with set-based SQL, so that cost follows the
+//! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
+//! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
+//! [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+
+pub mod database;
+pub mod error;
+pub mod migrate;
+pub mod retry;
+pub mod secret;
+pub mod session;
+mod tls;

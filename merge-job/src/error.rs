@@ -1,0 +1,203 @@
+//! What can go wrong, in words for the operator. `retry.rs` decides what follows from each.
+
+use milepost_job_spec::{PlanError, SpecError};
+use thiserror::Error as ThisError;
+use tokio_postgres::Config;
+use tokio_postgres::error::SqlState;
+
+/// Why a command did not end as asked. `Display` is a fragment that does not repeat its source.
+#[derive(Debug, ThisError)]
+pub enum Error {
+    /// Usage, configuration, or input that cannot be read.
+    #[error("{0}")]
+    Usage(String),
+    /// A file cannot be read.
+    #[error("cannot read `{path}`")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A stream spec of another version or shape.
+    #[error("`{place}` holds no usable stream spec")]
+    Spec {
+        /// The file or row.
+        place: String,
+        /// Why.
+        #[source]
+        source: SpecError,
+    },
+    /// A platform plan of another version or shape.
+    #[error("`{place}` holds no usable platform plan")]
+    Plan {
+        /// The file.
+        place: String,
+        /// Why.
+        #[source]
+        source: PlanError,
+    },
+    /// The server is not there.
+    #[error("cannot reach the database at {place}")]
+    Connect {
+        /// Host, port and database.
+        place: String,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// The server is there and refuses user or password.
+    #[error("the database at {place} refuses the login")]
+    Login {
+        /// Host, port and database.
+        place: String,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// A statement failed.
+    #[error("failed to {label}")]
+    Sql {
+        /// What was being done, as an infinitive.
+        label: &'static str,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
+    /// Another run holds the stream.
+    #[error("another run holds stream `{0}`; nothing was changed")]
+    Held(String),
+    /// A signal asked us to stop.
+    #[error("stopped by a signal with work left; nothing is half done")]
+    Stopped,
+    /// The control schema is missing or older than this release.
+    #[error("{0}")]
+    Migrate(String),
+    /// No such stream in the published plan.
+    #[error("the published plan has no stream `{0}`")]
+    UnknownStream(String),
+    /// The publish was refused.
+    #[error("{0}")]
+    Publish(String),
+    /// A table is not what the spec says, and no additive change makes it so.
+    #[error("table `{table}` is not what its spec says: {difference}")]
+    Shape {
+        /// The table.
+        table: String,
+        /// What differs.
+        difference: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The staged rows cannot be merged.
+    #[error("{what}")]
+    Staged {
+        /// What is wrong with them.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The tables changed under the batch.
+    #[error("{0}")]
+    Disturbed(String),
+    /// Findings that are no failure of ours: a verification that found something.
+    #[error("{0}")]
+    Findings(String),
+    /// Output could not be written.
+    #[error("cannot write the output")]
+    Output(#[source] std::io::Error),
+}
+
+impl Error {
+    /// The error of a failed connection attempt: a refused login is configuration, all else is reach.
+    #[must_use]
+    pub fn connect(config: &Config, source: tokio_postgres::Error) -> Self {
+        let place = place(config);
+        match source.code() {
+            Some(code)
+                if *code == SqlState::INVALID_PASSWORD
+                    || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+            {
+                Self::Login { place, source }
+            }
+            // The driver itself says so when the server asks for a password and there is none.
+            _ if source.to_string().contains("password missing") => Self::Login { place, source },
+            _ => Self::Connect { place, source },
+        }
+    }
+
+    /// The error of a failed statement.
+    #[must_use]
+    pub const fn sql(label: &'static str, source: tokio_postgres::Error) -> Self {
+        Self::Sql { label, source }
+    }
+
+    /// The SQLSTATE of the server's answer, where it gave one.
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Sql { source, .. }
+            | Self::Connect { source, .. }
+            | Self::Login { source, .. } => source.code().map(SqlState::code),
+            _ => None,
+        }
+    }
+
+    /// The error and its sources, on one line. Values of rows never take part: see [`crate::retry`].
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            let part = match error.downcast_ref::<tokio_postgres::Error>() {
+                // The primary message only: DETAIL and CONTEXT may carry values of rows.
+                Some(postgres) => match postgres.as_db_error() {
+                    Some(answer) => redacted(answer),
+                    None => postgres.to_string(),
+                },
+                None => error.to_string(),
+            };
+            if !text.ends_with(&part) {
+                text.push_str(": ");
+                text.push_str(&part);
+            }
+            source = error.source();
+            if error
+                .downcast_ref::<tokio_postgres::Error>()
+                .is_some_and(|e| e.as_db_error().is_some())
+            {
+                break;
+            }
+        }
+        text
+    }
+}
+
+/// The server's message without values: data exceptions (class 22) quote the value, so only their condition is told.
+fn redacted(answer: &tokio_postgres::error::DbError) -> String {
+    let code = answer.code().code();
+    if code.starts_with("22") {
+        format!("a value does not fit its type (SQLSTATE {code})")
+    } else {
+        format!("{} (SQLSTATE {code})", answer.message())
+    }
+}
+
+fn place(config: &Config) -> String {
+    use tokio_postgres::config::Host;
+    let host = match config.get_hosts().first() {
+        Some(Host::Tcp(host)) => host.clone(),
+        #[cfg(unix)]
+        Some(Host::Unix(path)) => path.display().to_string(),
+        #[cfg(not(unix))]
+        Some(_) => String::new(),
+        None => "localhost".to_owned(),
+    };
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let database = config
+        .get_dbname()
+        .or(config.get_user())
+        .unwrap_or("postgres");
+    format!("{host}:{port}, database `{database}`")
+}

@@ -1,0 +1,166 @@
+//! The only place that decides what follows from an error: whether to try again, with which exit code to end, and what
+//! the operator should do next.
+
+use milepost_job_spec::Outcome;
+
+use crate::error::Error;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// The whole step is safe to repeat at once: a lost connection, a deadlock, a lock that was not free in time.
+    Again,
+    /// The next scheduled run may succeed: the server is away.
+    Later,
+    /// Only a person can mend it.
+    Stop,
+}
+
+/// Whether the step that failed is worth repeating.
+#[must_use]
+pub fn disposition(error: &Error) -> Disposition {
+    match error {
+        Error::Sql { source, .. } => match source.code().map(|code| code.code()) {
+            // Serialization failure, deadlock, lock timeout.
+            Some("40001" | "40P01" | "55P03") => Disposition::Again,
+            // Shutdown, crash recovery, too many connections, cannot connect now.
+            Some("57P01" | "57P02" | "57P03" | "53300") => Disposition::Later,
+            Some(code) if code.starts_with("08") => Disposition::Again,
+            Some(_) => Disposition::Stop,
+            None => Disposition::Again,
+        },
+        Error::Connect { .. } | Error::Held(_) => Disposition::Later,
+        Error::Disturbed(_) => Disposition::Again,
+        Error::Usage(_)
+        | Error::Read { .. }
+        | Error::Spec { .. }
+        | Error::Plan { .. }
+        | Error::Login { .. }
+        | Error::Stopped
+        | Error::Migrate(_)
+        | Error::UnknownStream(_)
+        | Error::Publish(_)
+        | Error::Shape { .. }
+        | Error::Staged { .. }
+        | Error::Findings(_)
+        | Error::Output(_) => Disposition::Stop,
+    }
+}
+
+/// With which exit code a command ends that met this error.
+#[must_use]
+pub fn outcome(error: &Error) -> Outcome {
+    match error {
+        Error::Usage(_)
+        | Error::Read { .. }
+        | Error::Spec { .. }
+        | Error::Plan { .. }
+        | Error::Login { .. }
+        | Error::Migrate(_)
+        | Error::UnknownStream(_)
+        | Error::Output(_) => Outcome::Usage,
+        Error::Connect { .. } => Outcome::Unreachable,
+        Error::Sql { source, .. } if source.is_closed() || lost(source) => Outcome::Unreachable,
+        Error::Held(_) => Outcome::Held,
+        Error::Stopped => Outcome::Stopped,
+        Error::Sql { .. }
+        | Error::Publish(_)
+        | Error::Shape { .. }
+        | Error::Staged { .. }
+        | Error::Disturbed(_)
+        | Error::Findings(_) => Outcome::Findings,
+    }
+}
+
+fn lost(source: &tokio_postgres::Error) -> bool {
+    source.code().is_none_or(|code| {
+        matches!(code.code(), "57P01" | "57P02" | "57P03" | "53300")
+            || code.code().starts_with("08")
+    })
+}
+
+/// What the operator should do next, as one sentence.
+#[must_use]
+pub fn hint(error: &Error) -> String {
+    match error {
+        Error::Usage(_) => "correct the call or the environment, then run it again".to_owned(),
+        Error::Read { .. } => "check that the path is right and readable".to_owned(),
+        Error::Spec { .. } | Error::Plan { .. } => {
+            "render and publish with the release of milepost that runs the merge".to_owned()
+        }
+        Error::Connect { .. } => {
+            "check that the server runs and that host, port and database are right".to_owned()
+        }
+        Error::Login { .. } => {
+            "check user and password of the platform's Postgres credential".to_owned()
+        }
+        Error::Sql { source, .. } => sql_hint(source.code().map(|code| code.code())).to_owned(),
+        Error::Held(_) => "wait for the other run; the next schedule tries again".to_owned(),
+        Error::Stopped => "run it again to go on".to_owned(),
+        Error::Migrate(_) => "run `merge-job migrate`".to_owned(),
+        Error::UnknownStream(_) => {
+            "check the names, or render and publish the model with `merge-job publish`".to_owned()
+        }
+        Error::Publish(_) => "render the current model and publish that".to_owned(),
+        Error::Shape { remedy, .. } | Error::Staged { remedy, .. } => remedy.clone(),
+        Error::Disturbed(_) => {
+            "find out who else writes to the merge table; only merge-job may".to_owned()
+        }
+        Error::Findings(_) => "see the list above".to_owned(),
+        Error::Output(_) => "check the disk or the pipe that stdout goes to".to_owned(),
+    }
+}
+
+fn sql_hint(code: Option<&str>) -> &'static str {
+    match code {
+        Some("53100") => {
+            "the server's disk is full: free space, then run again; nothing was changed"
+        }
+        Some("53200") => "the server ran out of memory: lower max-rows or work_mem, then run again",
+        Some("53300") => {
+            "the server has no free connection: raise max_connections or lower parallelism"
+        }
+        Some("42501") => "grant the job's role what it lacks: docs/operations.md lists the grants",
+        Some("42P01" | "3F000") => "run `merge-job migrate` and `merge-job publish`",
+        Some("40001" | "40P01" | "55P03") => {
+            "another session held a lock; the next run tries again"
+        }
+        Some("57014") => {
+            "the statement was cancelled or timed out: see who cancelled it, then run again"
+        }
+        Some("25P03") => {
+            "the transaction stood idle too long: see why the job was held up, then run again"
+        }
+        Some(code) if code.starts_with("57") || code.starts_with("08") => {
+            "the server went away; the next run goes on where this one began"
+        }
+        Some(code) if code.starts_with("22") || code.starts_with("23") => {
+            "a staged value does not fit its merge column: compare the model's types with the source's"
+        }
+        Some(_) => "read the server's log at this time; nothing was changed",
+        None => "the connection broke; the next run goes on where this one began",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_held_stream_ends_with_75_and_nobody_retries_at_once() {
+        let error = Error::Held("p/s".to_owned());
+        assert_eq!(outcome(&error).code(), 75);
+        assert_eq!(disposition(&error), Disposition::Later);
+    }
+
+    #[test]
+    fn a_changed_table_is_a_finding_that_names_its_remedy() {
+        let error = Error::Shape {
+            table: "t".to_owned(),
+            difference: "column `a` is missing".to_owned(),
+            remedy: "add it".to_owned(),
+        };
+        assert_eq!(outcome(&error).code(), 1);
+        assert_eq!(hint(&error), "add it");
+    }
+}

@@ -1,0 +1,146 @@
+//! One connection to the platform's Postgres, with its round trips counted and its faults injected.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::error::Error;
+
+/// A value and its type, bound to a statement.
+pub type Bound<'a> = (&'a (dyn ToSql + Sync), Type);
+
+/// How long a connection attempt may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection. Each method is one round trip.
+pub struct Session {
+    client: Client,
+    round_trips: AtomicU64,
+}
+
+impl Session {
+    /// Connects, with keepalives short enough that a dead peer is noticed within a minute.
+    ///
+    /// # Errors
+    /// [`Error::Connect`] if the server cannot be reached or refuses the login.
+    pub async fn connect(config: &Config) -> Result<Self, Error> {
+        let mut config = config.clone();
+        config
+            .application_name("milepost merge-job")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .keepalives_idle(Duration::from_secs(15))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3);
+        let client = match crate::tls::connector(&config)? {
+            Some(tls) => {
+                let (client, connection) = config
+                    .connect(tls)
+                    .await
+                    .map_err(|source| Error::connect(&config, source))?;
+                spawn(connection);
+                client
+            }
+            None => {
+                let (client, connection) = config
+                    .connect(NoTls)
+                    .await
+                    .map_err(|source| Error::connect(&config, source))?;
+                spawn(connection);
+                client
+            }
+        };
+        Ok(Self {
+            client,
+            round_trips: AtomicU64::new(0),
+        })
+    }
+
+    /// Round trips made since the connection was opened.
+    #[must_use]
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
+    }
+
+    /// Is the connection gone?
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    fn count(&self) {
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Runs several statements that take no values in one round trip; returns the rows of all, as text.
+    ///
+    /// # Errors
+    /// [`Error::Sql`] with `label`, which says what was being done.
+    pub async fn script(
+        &self,
+        label: &'static str,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryRow>, Error> {
+        self.count();
+        let messages = self
+            .client
+            .simple_query(sql)
+            .await
+            .map_err(|source| Error::sql(label, source))?;
+        Ok(messages
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            })
+            .collect())
+    }
+
+    /// Runs one statement with bound values; returns its rows.
+    ///
+    /// # Errors
+    /// [`Error::Sql`] with `label`.
+    pub async fn query(
+        &self,
+        label: &'static str,
+        sql: &str,
+        values: &[Bound<'_>],
+    ) -> Result<Vec<Row>, Error> {
+        self.count();
+        self.client
+            .query_typed(sql, values)
+            .await
+            .map_err(|source| Error::sql(label, source))
+    }
+
+    /// Runs one statement with bound values; returns how many rows it touched.
+    ///
+    /// # Errors
+    /// [`Error::Sql`] with `label`.
+    pub async fn execute(
+        &self,
+        label: &'static str,
+        sql: &str,
+        values: &[Bound<'_>],
+    ) -> Result<u64, Error> {
+        self.count();
+        self.client
+            .execute_typed(sql, values)
+            .await
+            .map_err(|source| Error::sql(label, source))
+    }
+}
+
+fn spawn<S, T>(connection: tokio_postgres::Connection<S, T>)
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    // The task ends with the connection; whoever waits for a statement then gets the error.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection ended");
+        }
+    });
+}
