@@ -1,0 +1,74 @@
+use std::fmt;
+
+use crate::Image;
+
+/// What happened to a row at the source, as `__op` holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Op {
+    /// Inserted.
+    Create,
+    /// Updated.
+    Update,
+    /// Deleted.
+    Delete,
+    /// Read by a snapshot.
+    Read,
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "c",
+            Self::Update => "u",
+            Self::Delete => "d",
+            Self::Read => "r",
+        })
+    }
+}
+
+/// One row of a staging table: `merge.md`, "Staging".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StagedRow {
+    /// The dataset, as an index into the spec's datasets.
+    pub dataset: usize,
+    /// The Kafka topic.
+    pub topic: String,
+    /// The partition of the topic.
+    pub partition: i32,
+    /// The offset in the partition.
+    pub offset: i64,
+    /// What happened.
+    pub op: Op,
+    /// The staged columns in the order of the spec, as text that Postgres reads; a null is none.
+    pub columns: Image,
+    /// Commit time at the source, microseconds since 1970.
+    pub source_ts_us: Option<i64>,
+    /// The commit LSN of the transaction before, as the connector knows it; half of `__sequence`.
+    pub last_commit: Option<u64>,
+    /// The LSN of the row.
+    pub lsn: Option<u64>,
+    /// The source's transaction.
+    pub transaction_id: Option<String>,
+    /// The place of the row in its transaction.
+    pub total_order: Option<u64>,
+    /// `__snapshot`.
+    pub snapshot: String,
+}
+
+impl StagedRow {
+    /// `__sequence`: the last commit LSN and the row's LSN, as the connector writes them.
+    #[must_use]
+    pub fn sequence(&self) -> Option<String> {
+        let lsn = self.lsn?;
+        Some(match self.last_commit {
+            Some(commit) => format!("[\"{commit}\",\"{lsn}\"]"),
+            None => format!("[null,\"{lsn}\"]"),
+        })
+    }
+
+    /// The source position: commit position, row position, order in the transaction; none without a commit position.
+    #[must_use]
+    pub fn position(&self) -> Option<(u64, u64, Option<u64>)> {
+        Some((self.last_commit?, self.lsn?, self.total_order))
+    }
+}
