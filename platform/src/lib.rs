@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Platform.
+pub mod credential;
+pub mod naming;
+pub mod plan;

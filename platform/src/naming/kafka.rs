@@ -1,0 +1,128 @@
+//! Names in Kafka, Kafka Connect and at the source: topics, connectors, replication slots, publications.
+//!
+//! A topic has at most 249 characters of `[A-Za-z0-9._-]`; a replication slot at most 63 of `[a-z0-9_]`. The topic prefix of
+//! a store holds the platform's name too: two platforms may ingest one store through one Kafka cluster and from one source.
+
+use milepost_job_spec::MAX_IDENT_BYTES;
+
+use super::{join, shorten};
+
+/// The longest name of a topic.
+const MAX_TOPIC_BYTES: usize = 249;
+
+/// The prefix of a store's topics: Debezium's `topic.prefix`, unique in the Kafka cluster.
+#[must_use]
+pub fn topic_prefix(platform: &str, store: &str) -> String {
+    shorten(join(&[platform, store]), MAX_IDENT_BYTES)
+}
+
+/// The replication slot of a store at its source; one prefix has one slot.
+#[must_use]
+pub fn slot(platform: &str, store: &str) -> String {
+    topic_prefix(platform, store)
+}
+
+/// The publication of a store at its source.
+#[must_use]
+pub fn publication(platform: &str, store: &str) -> String {
+    topic_prefix(platform, store)
+}
+
+/// The topic that Debezium writes a table's events to: its own rule, an illegal character becomes `_`.
+#[must_use]
+pub fn table_topic(prefix: &str, source_table: &str) -> String {
+    let table: String = source_table
+        .chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
+            _ => '_',
+        })
+        .collect();
+    format!("{prefix}.{table}")
+}
+
+/// The topic that Debezium writes BEGIN and END of transactions to.
+#[must_use]
+pub fn transaction_topic(prefix: &str) -> String {
+    format!("{prefix}.transaction")
+}
+
+/// Can Kafka hold a topic of this name?
+#[must_use]
+pub const fn topic_fits(topic: &str) -> bool {
+    topic.len() <= MAX_TOPIC_BYTES
+}
+
+/// The connector that reads a store.
+#[must_use]
+pub fn source_connector(platform: &str, store: &str) -> String {
+    format!("{platform}.{store}.source")
+}
+
+/// The connector that writes a dataset's events to its staging table.
+#[must_use]
+pub fn sink_connector(platform: &str, store: &str, dataset: &str) -> String {
+    // A connector's name is part of a path of the REST interface and of the consumer group's name.
+    shorten(
+        format!("{platform}.{store}.sink.{}", super::fold(dataset)),
+        MAX_TOPIC_BYTES,
+    )
+}
+
+/// The connector that writes a store's transaction ends to its control table.
+#[must_use]
+pub fn control_connector(platform: &str, store: &str) -> String {
+    format!("{platform}.{store}.control")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::tests::own_name;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn slots_are_legal_and_distinct(
+            one in (own_name(), own_name()),
+            other in (own_name(), own_name()),
+        ) {
+            let name = slot(&one.0, &one.1);
+            prop_assert!(name.len() <= 63);
+            prop_assert!(name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')));
+            prop_assume!(one != other);
+            prop_assert_ne!(name, slot(&other.0, &other.1));
+        }
+
+        #[test]
+        fn connectors_of_a_store_are_legal_and_distinct(
+            platform in own_name(),
+            store in own_name(),
+            dataset in ".{1,300}",
+        ) {
+            let names = [
+                source_connector(&platform, &store),
+                sink_connector(&platform, &store, &dataset),
+                control_connector(&platform, &store),
+            ];
+            for name in &names {
+                prop_assert!(name.len() <= MAX_TOPIC_BYTES);
+                prop_assert!(
+                    name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+                    "{}", name
+                );
+            }
+            prop_assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2]);
+        }
+
+        #[test]
+        fn a_topic_has_only_legal_characters(prefix in "[a-z_]{1,10}", table in ".{1,80}") {
+            let topic = table_topic(&prefix, &table);
+            prop_assert!(
+                topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
+                "{}", topic
+            );
+        }
+    }
+}

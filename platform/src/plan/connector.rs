@@ -1,0 +1,38 @@
+//! Connectors of Kafka Connect: what moves events from a source to staging tables.
+
+use std::collections::BTreeMap;
+
+/// All connectors of a platform and the Kafka Connect that runs them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectPlan {
+    /// The address of its REST interface; a default, the operator may set another.
+    pub url: String,
+    /// One file per store, in store order.
+    pub files: Vec<ConnectorFile>,
+}
+
+/// The connectors of a store: one file of Terraform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorFile {
+    /// The file's name without its ending.
+    pub name: String,
+    /// The store.
+    pub store: String,
+    /// The source first, then what reads its topics.
+    pub connectors: Vec<ConnectorPlan>,
+}
+
+/// A connector: its name, its configuration and how it may end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectorPlan {
+    /// The name of the Terraform resource.
+    pub resource: String,
+    /// The name in Kafka Connect.
+    pub name: String,
+    /// The configuration without `name`. Secrets stand in it as `${env:VARIABLE}` of a config provider.
+    pub config: BTreeMap<String, String>,
+    /// May a plan never destroy it? A destroyed source leaves a replication slot that fills the source's disk.
+    pub protected: bool,
+    /// The resource that has to exist before, and to go after.
+    pub after: Option<String>,
+}

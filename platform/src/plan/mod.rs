@@ -1,0 +1,26 @@
+//! What a platform will run, decided: streams, tables, views, DAGs and connectors.
+//!
+//! A plan owns all it says, borrows nothing and names no type of the model; who renders or publishes it has no choice left.
+
+mod connector;
+mod dag;
+
+pub use connector::{ConnectPlan, ConnectorFile, ConnectorPlan};
+pub use dag::{AirflowPlan, AirflowVersion, Bounds, DagFile, DagPlan, PodPlan, RetryPlan};
+
+use std::collections::BTreeMap;
+
+use milepost_job_spec::{PlatformPlan, StreamSpec};
+
+/// All that a platform will run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// `platform.json`.
+    pub index: PlatformPlan,
+    /// Every stream's spec by its file, relative to `platform.json`; the index holds their digests.
+    pub streams: BTreeMap<String, StreamSpec>,
+    /// DAGs of Airflow.
+    pub airflow: AirflowPlan,
+    /// Connectors of Kafka Connect.
+    pub connect: ConnectPlan,
+}

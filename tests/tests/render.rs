@@ -1,0 +1,9 @@
+//! Every artifact is parsed back with its own grammar: Python with its compiler and stubs of Airflow, Terraform with a
+//! parser of HCL and its own formatter, JSON with the types that `merge-job` reads it with.
+
+#[path = "render/airflow.rs"]
+mod airflow;
+#[path = "render/hostile.rs"]
+mod hostile;
+#[path = "render/terraform.rs"]
+mod terraform;
