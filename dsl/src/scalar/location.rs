@@ -1,0 +1,47 @@
+use std::fmt;
+use std::str::FromStr;
+
+use super::{LocationName, NameError, VendorName, text};
+
+/// A place in the tree of vendors and locations: `aws/eu/stockholm`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocationPath {
+    /// The vendor.
+    pub vendor: VendorName,
+    /// The locations from the vendor down; empty for the vendor itself.
+    pub steps: Vec<LocationName>,
+}
+
+impl FromStr for LocationPath {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let mut words = text.split('/');
+        let vendor = words.next().unwrap_or_default().parse()?;
+        let steps = words.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { vendor, steps })
+    }
+}
+
+impl fmt::Display for LocationPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.vendor)?;
+        self.steps.iter().try_for_each(|step| write!(f, "/{step}"))
+    }
+}
+
+text!(LocationPath, "a location", examples: ["alpha/one", "beta/two"]);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_is_read_and_written() {
+        let path: LocationPath = "aws/eu/stockholm".parse().unwrap();
+        assert_eq!(path.vendor.as_str(), "aws");
+        assert_eq!(path.to_string(), "aws/eu/stockholm");
+        assert!("aws//stockholm".parse::<LocationPath>().is_err());
+        assert!("/aws".parse::<LocationPath>().is_err());
+    }
+}

@@ -1,0 +1,218 @@
+use granit_parser::{Event, Parser, ScalarStyle};
+
+use crate::rules::{shape, syntax};
+use crate::{Diagnostic, FileId, Span};
+
+/// A value of a YAML document and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) span: Span,
+    pub(crate) value: Value,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// A text; `plain` if it was written without quotes.
+    Scalar { text: String, plain: bool },
+    /// A list.
+    Sequence(Vec<Node>),
+    /// Keys and values in the order in which they were written, duplicates included.
+    Mapping(Vec<(Node, Node)>),
+    /// Something that was refused already: it must not be complained about again.
+    Refused,
+}
+
+/// What a file holds.
+pub(crate) struct Read {
+    pub(crate) documents: Vec<Node>,
+    /// Were there errors of syntax, so that documents may be missing?
+    pub(crate) complete: bool,
+}
+
+/// No document of ours is nested deeper than a dozen; the bound keeps hostile ones off the stack.
+const MAX_NESTING: usize = 64;
+
+/// A model of 100,000 datasets in one file has half of it.
+const MAX_FILE_BYTES: usize = 128 << 20;
+
+/// The longest key on one line; YAML's own bound of 1024 characters counts whole flow collections as keys.
+const MAX_KEY_LOOKAHEAD: usize = 1024;
+
+/// Reads all documents of a file. After an error of syntax it goes on at the next document.
+pub(crate) fn read(file: FileId, text: &str, diagnostics: &mut Vec<Diagnostic>) -> Read {
+    let mut read = Read {
+        documents: Vec::new(),
+        complete: true,
+    };
+    let whole = Span {
+        file,
+        start: 0,
+        end: 0,
+    };
+    if text.len() > MAX_FILE_BYTES {
+        let message = format!(
+            "the file has {} bytes, a file of the model has at most {MAX_FILE_BYTES}",
+            text.len()
+        );
+        diagnostics.push(
+            syntax::RULE
+                .finding("", whole, message)
+                .with_help("split the file"),
+        );
+        read.complete = false;
+        return read;
+    }
+    let options = granit_parser::options! {
+        emit_comments: false,
+        flow_nesting_limit: MAX_NESTING,
+        block_nesting_limit: MAX_NESTING,
+        simple_key_max_lookahead: MAX_KEY_LOOKAHEAD,
+    };
+    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut builder = Builder {
+        file,
+        open: Vec::new(),
+        done: Vec::new(),
+        diagnostics,
+    };
+    while let Some(next) = parser.next_event() {
+        match next {
+            Ok((event, span)) => {
+                let range = span.byte_range().unwrap_or_default();
+                builder.take(event, range);
+            }
+            Err(error) => {
+                let at = error.marker().byte_offset().unwrap_or(text.len());
+                builder.fail(at.min(text.len()), text, &error.info());
+                read.complete = false;
+                if !matches!(parser.proceed_next_document(), Ok(true)) {
+                    break;
+                }
+            }
+        }
+    }
+    read.documents = builder.done;
+    read
+}
+
+struct Builder<'a> {
+    file: FileId,
+    /// Collections that are not closed yet, outermost first.
+    open: Vec<Open>,
+    done: Vec<Node>,
+    diagnostics: &'a mut Vec<Diagnostic>,
+}
+
+enum Open {
+    Sequence(usize, Vec<Node>),
+    Mapping(usize, Vec<(Node, Node)>, Option<Node>),
+}
+
+impl Builder<'_> {
+    fn take(&mut self, event: Event<'_>, range: std::ops::Range<usize>) {
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let mut node = self.node(
+                    range,
+                    Value::Scalar {
+                        text: text.into_owned(),
+                        plain: style == ScalarStyle::Plain,
+                    },
+                );
+                self.refuse_decorations(&mut node, anchor, tag.is_some());
+                self.put(node);
+            }
+            Event::Alias(_) => {
+                let node = self.node(range, Value::Refused);
+                self.refuse(
+                    node.span,
+                    "the language has no aliases",
+                    "write the value out where it is used",
+                );
+                self.put(node);
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                let mut node = self.node(range.clone(), Value::Sequence(Vec::new()));
+                self.refuse_decorations(&mut node, anchor, tag.is_some());
+                self.open.push(Open::Sequence(range.start, Vec::new()));
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                let mut node = self.node(range.clone(), Value::Mapping(Vec::new()));
+                self.refuse_decorations(&mut node, anchor, tag.is_some());
+                self.open.push(Open::Mapping(range.start, Vec::new(), None));
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let (start, value) = match self.open.pop() {
+                    Some(Open::Sequence(start, items)) => (start, Value::Sequence(items)),
+                    Some(Open::Mapping(start, entries, _)) => (start, Value::Mapping(entries)),
+                    None => return,
+                };
+                let node = self.node(start..range.end.max(start), value);
+                self.put(node);
+            }
+            Event::DocumentStart(..) => self.open.clear(),
+            // Comments and the ends of documents carry no value; a new kind of event would carry none that we know.
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, node: Node) {
+        match self.open.last_mut() {
+            None => self.done.push(node),
+            Some(Open::Sequence(_, items)) => items.push(node),
+            Some(Open::Mapping(_, entries, key)) => match key.take() {
+                None => *key = Some(node),
+                Some(key) => entries.push((key, node)),
+            },
+        }
+    }
+
+    fn node(&self, range: std::ops::Range<usize>, value: Value) -> Node {
+        Node {
+            span: Span {
+                file: self.file,
+                start: range.start,
+                end: range.end,
+            },
+            value,
+        }
+    }
+
+    fn refuse_decorations(&mut self, node: &mut Node, anchor: usize, tagged: bool) {
+        if anchor != 0 {
+            self.refuse(
+                node.span,
+                "the language has no anchors",
+                "write the value without `&name`, and again wherever it is used",
+            );
+        }
+        if tagged {
+            self.refuse(
+                node.span,
+                "the language has no tags",
+                "write the value without `!tag`; its key says what it is",
+            );
+            node.value = Value::Refused;
+        }
+    }
+
+    fn refuse(&mut self, span: Span, message: &str, help: &str) {
+        self.diagnostics
+            .push(shape::RULE.finding("", span, message).with_help(help));
+    }
+
+    fn fail(&mut self, at: usize, text: &str, reason: &str) {
+        self.open.clear();
+        let span = Span {
+            file: self.file,
+            start: at,
+            end: at,
+        };
+        let mut finding =
+            syntax::RULE.finding("", span, format!("the YAML does not parse: {reason}"));
+        if text[..at].ends_with('\t') || text[at..].starts_with('\t') {
+            finding = finding.with_help("YAML is indented with spaces; replace the tab");
+        }
+        self.diagnostics.push(finding);
+    }
+}
