@@ -283,8 +283,9 @@ impl History {
             let name = self.spec.datasets[change.dataset].source_name.as_str();
             *counts.entry(name).or_insert(0) += 1;
         }
-        let id = transaction.id.to_string();
-        let end = end::payload(&id, &counts, self.clock_us / 1000);
+        // The connector adds the position of what it reads, so rows and END of a transaction agree before the colon only.
+        let id = transaction.id;
+        let end = end::payload(&format!("{id}:{}", self.lsn), &counts, self.clock_us / 1000);
         let rows = transaction
             .changes
             .into_iter()
@@ -299,7 +300,7 @@ impl History {
                 source_ts_us: Some(self.clock_us),
                 last_commit: self.last_commit,
                 lsn: Some(change.lsn),
-                transaction_id: Some(id.clone()),
+                transaction_id: Some(format!("{id}:{}", change.lsn)),
                 total_order: Some(order),
                 snapshot: "false".to_owned(),
             })

@@ -1,1 +1,21 @@
-//! Placeholder.
+//! What the acceptance tests stand on: a private PostgreSQL, the merge job as a process, and a merge anybody can check.
+//!
+//! [`Cluster`] runs a server that nobody else uses and gives every test a [`Database`] of its own; [`Job`] runs the real
+//! `merge-job` binary against it; [`Reference`] merges the same rows in memory, in at most a hundred lines; [`shop`] holds
+//! the fixture `cdc-shop` with its specs, and [`stage`] and [`compare`] carry rows in and results out.
+
+pub mod compare;
+mod database;
+mod fence;
+mod job;
+mod postgres;
+mod reference_merge;
+pub mod shop;
+pub mod stage;
+mod version;
+
+pub use database::Database;
+pub use job::{Job, Run, publish, publish_model};
+pub use postgres::Cluster;
+pub use reference_merge::Reference;
+pub use version::{Counts, Version};

@@ -1,0 +1,178 @@
+//! Results out of the merge tables, and what they must be.
+
+use milepost_job_spec::{DatasetSpec, milestone};
+use milepost_simulator::{Image, Key, copy};
+
+use crate::{Database, Version};
+
+/// Where this dataset's live rows are.
+fn live(dataset: &DatasetSpec) -> String {
+    let mut from = dataset.merge.quoted();
+    if dataset.strategy.is_milestoned() {
+        from += &format!(" where {} is null", milestone::OUT);
+    }
+    from
+}
+
+fn columns(dataset: &DatasetSpec) -> String {
+    let names: Vec<String> = dataset
+        .columns
+        .iter()
+        .map(|column| column.name.quoted())
+        .collect();
+    names.join(", ")
+}
+
+fn key(dataset: &DatasetSpec) -> String {
+    let names: Vec<String> = dataset.key.iter().map(|name| name.quoted()).collect();
+    names.join(", ")
+}
+
+/// Loads a truth into the temporary table `truth`: CSV with `\N` for null, columns in the order of the spec.
+pub fn load_truth(database: &mut Database, dataset: &DatasetSpec, csv: &str, header: bool) {
+    let columns: Vec<String> = dataset
+        .columns
+        .iter()
+        .map(|column| format!("{} {}", column.name.quoted(), column.merge_type))
+        .collect();
+    database.run(&format!(
+        "drop table if exists truth; create temporary table truth ({})",
+        columns.join(", ")
+    ));
+    let options = format!("format csv, null '\\N', header {header}");
+    database.copy_in(&format!("copy truth from stdin ({options})"), csv);
+}
+
+/// Demands that live rows are exactly these images: the same keys, the same stored values.
+///
+/// # Panics
+/// If they are not; the message holds some of the rows that differ.
+pub fn live_is_image<'a>(
+    database: &mut Database,
+    dataset: &DatasetSpec,
+    images: impl IntoIterator<Item = &'a Image>,
+    when: &str,
+) {
+    load_truth(database, dataset, &copy::images(images), false);
+    live_is_truth(database, dataset, when);
+}
+
+/// Demands that live rows are exactly those of the table `truth`.
+///
+/// # Panics
+/// If they are not.
+pub fn live_is_truth(database: &mut Database, dataset: &DatasetSpec, when: &str) {
+    rows_are_truth(database, dataset, &live(dataset), when);
+}
+
+/// Demands that the rows of `from` are exactly those of the table `truth`.
+///
+/// Record images are compared (`*=`), not values: `1.0` is not `1.00` and a null is a null.
+///
+/// # Panics
+/// If they are not.
+pub fn rows_are_truth(database: &mut Database, dataset: &DatasetSpec, from: &str, when: &str) {
+    let (columns, key) = (columns(dataset), key(dataset));
+    let first = dataset
+        .key
+        .first()
+        .map_or_else(String::new, |name| name.quoted());
+    let differences = database.rows(&format!(
+        "select truth, merged
+           from (select {columns} from truth) truth
+           full join (select {columns} from {from}) merged using ({key})
+          where truth.{first} is null or merged.{first} is null or not (truth *= merged)
+          order by {key} limit 3"
+    ));
+    assert!(
+        differences.is_empty(),
+        "{when}: live rows of `{}` differ from the truth (truth, merged): {differences:#?}",
+        dataset.name
+    );
+    let counts = database.rows(&format!(
+        "select (select count(*) from truth), (select count(*) from (select 1 from {from}) t)"
+    ));
+    assert_eq!(
+        counts[0][0], counts[0][1],
+        "{when}: rows of `{}`",
+        dataset.name
+    );
+}
+
+/// All versions of a milestoned dataset by key and `dp_in`; the rows of a live-only one as versions without times.
+#[must_use]
+pub fn versions(database: &mut Database, dataset: &DatasetSpec) -> Vec<Version> {
+    let columns = columns(dataset);
+    let us = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint");
+    let times = if dataset.strategy.is_milestoned() {
+        [milestone::IN, milestone::OUT, milestone::SOURCE_TS]
+            .map(us)
+            .join(", ")
+    } else {
+        "0, null, null".to_owned()
+    };
+    let sql = format!("select {times}, {columns} from {}", dataset.merge.quoted());
+    let places: Vec<usize> = dataset
+        .key
+        .iter()
+        .filter_map(|key| {
+            dataset
+                .columns
+                .iter()
+                .position(|column| column.name == *key)
+        })
+        .collect();
+    let number = |text: &Option<String>| text.as_ref().map(|text| text.parse().expect("a bigint"));
+    let mut versions: Vec<Version> = database
+        .rows(&sql)
+        .into_iter()
+        .map(|mut row| {
+            let image = row.split_off(3);
+            let part = |&place: &usize| image[place].clone().expect("a key has no null");
+            let key: Key = places.iter().map(part).collect();
+            let (dp_out, dp_source_ts) = (number(&row[1]), number(&row[2]));
+            Version {
+                key,
+                dp_in: number(&row[0]).unwrap_or_default(),
+                dp_out,
+                dp_source_ts,
+                image,
+            }
+        })
+        .collect();
+    versions.sort();
+    versions
+}
+
+/// Demands what is always true of a milestoned table: no overlap, at most one live version, `dp_in < dp_out`, and a gap
+/// between two versions of a key only where it was deleted, which is `gaps` times.
+///
+/// # Panics
+/// If one of them is not.
+pub fn invariants_hold(versions: &[Version], when: &str) -> usize {
+    let mut gaps = 0;
+    for version in versions {
+        assert!(
+            version.dp_out.is_none_or(|out| version.dp_in < out),
+            "{when}: empty: {version:?}"
+        );
+    }
+    for pair in versions
+        .windows(2)
+        .filter(|pair| pair[0].key == pair[1].key)
+    {
+        let Some(out) = pair[0].dp_out else {
+            panic!("{when}: a live version is not the last of its key: {pair:?}");
+        };
+        assert!(
+            out <= pair[1].dp_in,
+            "{when}: two versions overlap: {pair:?}"
+        );
+        gaps += usize::from(out < pair[1].dp_in);
+        assert!(
+            out < pair[1].dp_in || pair[0].image != pair[1].image,
+            "{when}: a version that changes nothing: {pair:?}"
+        );
+    }
+    gaps
+}

@@ -1,0 +1,117 @@
+use std::collections::BTreeMap;
+
+use milepost_job_spec::{DatasetSpec, Strategy, Versions};
+use milepost_simulator::{Image, Key, Op, StagedRow};
+
+/// A version of a row; times in microseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    /// The values of the key.
+    pub key: Key,
+    /// When it came in.
+    pub dp_in: i64,
+    /// When it was replaced or deleted; none while it is live.
+    pub dp_out: Option<i64>,
+    /// Commit time at the source of the event that made it; none for a snapshot row.
+    pub dp_source_ts: Option<i64>,
+    /// All columns, in the order of the spec.
+    pub image: Image,
+}
+
+impl Version {
+    pub(crate) fn live(key: &Key, image: Image, dp_in: i64, dp_source_ts: Option<i64>) -> Self {
+        Self {
+            key: key.clone(),
+            dp_in,
+            dp_out: None,
+            dp_source_ts,
+            image,
+        }
+    }
+
+    pub(crate) fn until(self, dp_out: i64) -> Self {
+        Self {
+            dp_out: Some(dp_out),
+            ..self
+        }
+    }
+}
+
+/// The counts of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// How many staged rows were `inserted`, `updated`, …, and how many live rows `closed`; zeros are left out.
+    pub classes: BTreeMap<&'static str, usize>,
+    /// The most effective events of one key, which the batch time makes room for.
+    pub most: usize,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, class: &'static str) {
+        *self.classes.entry(class).or_default() += 1;
+    }
+
+    /// How many staged rows the batch had: every one is of exactly one class.
+    #[must_use]
+    pub fn staged(&self) -> usize {
+        let rows = self.classes.iter().filter(|(class, _)| **class != "closed");
+        rows.map(|(_, count)| count).sum()
+    }
+}
+
+/// What a staged row does to its key: the image after it, none after a delete.
+pub(crate) struct Event {
+    pub(crate) image: Option<Image>,
+    pub(crate) source_ts: Option<i64>,
+}
+
+impl Event {
+    pub(crate) fn new(row: &StagedRow, image: Option<Image>) -> Self {
+        let source_ts = row.source_ts_us.filter(|_| row.op != Op::Read);
+        Self { image, source_ts }
+    }
+}
+
+/// Is every effective event a version?
+pub(crate) fn keeps_all(spec: &DatasetSpec) -> bool {
+    spec.strategy
+        == (Strategy::Milestoned {
+            versions: Versions::All,
+        })
+}
+
+/// The time of the first of `events` events of a key, the last of which happens at batch time: 1 µs lies between two.
+pub(crate) fn first_time(batch_time: i64, events: usize) -> i64 {
+    batch_time + 1 - i64::try_from(events).unwrap_or(i64::MAX)
+}
+
+/// The key's values in key order; none where one is null.
+pub(crate) fn key_of(spec: &DatasetSpec, row: &StagedRow) -> Option<Key> {
+    let place = |column| spec.columns.iter().position(|other| other == column);
+    spec.key_columns()
+        .map(|column| row.columns[place(column)?].clone())
+        .collect()
+}
+
+/// Where the row stands in its topic, as quarantine keeps it.
+pub(crate) fn position(row: &StagedRow) -> (String, i32, i64) {
+    (row.topic.clone(), row.partition, row.offset)
+}
+
+/// Are the two rows, side by side in one partition, the halves of a key change?
+pub(crate) fn is_key_change(delete: &StagedRow, create: &StagedRow) -> bool {
+    let place = |row: &StagedRow| {
+        let partition = (row.topic.clone(), row.partition);
+        let transaction = row.transaction_id.as_ref();
+        (
+            partition,
+            row.lsn,
+            transaction
+                .and_then(|id| id.split(':').next())
+                .map(str::to_owned),
+        )
+    };
+    (delete.op, create.op) == (Op::Delete, Op::Create)
+        && create.lsn.is_some()
+        && place(delete) == place(create)
+}
