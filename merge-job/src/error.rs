@@ -65,6 +65,15 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// The connection broke after COMMIT was sent and before its answer came: the control row knows what happened.
+    #[error("lost the answer to the commit of batch {number}")]
+    Commit {
+        /// The batch's number.
+        number: i64,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// Another run holds the stream.
     #[error("another run holds stream `{0}`; nothing was changed")]
     Held(String),
@@ -80,10 +89,10 @@ pub enum Error {
     /// The publish was refused.
     #[error("{0}")]
     Publish(String),
-    /// A table is not what the spec says, and no additive change makes it so.
-    #[error("table `{table}` is not what its spec says: {difference}")]
+    /// A table, view, schema or role is not what the spec says, and no additive change makes it so.
+    #[error("{table} is not what its spec says: {difference}")]
     Shape {
-        /// The table.
+        /// The object with its kind: table `main.shop__orders`.
         table: String,
         /// What differs.
         difference: String,
@@ -141,6 +150,17 @@ impl Error {
             | Self::Connect { source, .. }
             | Self::Login { source, .. } => source.code().map(SqlState::code),
             _ => None,
+        }
+    }
+
+    /// Did the connection break, so that a new one is needed?
+    #[must_use]
+    pub fn is_disconnect(&self) -> bool {
+        match self {
+            Self::Sql { source, .. } | Self::Commit { source, .. } => {
+                source.is_closed() || source.as_db_error().is_none()
+            }
+            _ => false,
         }
     }
 

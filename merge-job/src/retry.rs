@@ -30,7 +30,7 @@ pub fn disposition(error: &Error) -> Disposition {
             None => Disposition::Again,
         },
         Error::Connect { .. } | Error::Held(_) => Disposition::Later,
-        Error::Disturbed(_) => Disposition::Again,
+        Error::Commit { .. } | Error::Disturbed(_) => Disposition::Again,
         Error::Usage(_)
         | Error::Read { .. }
         | Error::Spec { .. }
@@ -59,7 +59,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Migrate(_)
         | Error::UnknownStream(_)
         | Error::Output(_) => Outcome::Usage,
-        Error::Connect { .. } => Outcome::Unreachable,
+        Error::Connect { .. } | Error::Commit { .. } => Outcome::Unreachable,
         Error::Sql { source, .. } if source.is_closed() || lost(source) => Outcome::Unreachable,
         Error::Held(_) => Outcome::Held,
         Error::Stopped => Outcome::Stopped,
@@ -95,6 +95,10 @@ pub fn hint(error: &Error) -> String {
             "check user and password of the platform's Postgres credential".to_owned()
         }
         Error::Sql { source, .. } => sql_hint(source.code().map(|code| code.code())).to_owned(),
+        Error::Commit { .. } => {
+            "the next run finds out whether the batch was committed and goes on from there"
+                .to_owned()
+        }
         Error::Held(_) => "wait for the other run; the next schedule tries again".to_owned(),
         Error::Stopped => "run it again to go on".to_owned(),
         Error::Migrate(_) => "run `merge-job migrate`".to_owned(),
@@ -156,7 +160,7 @@ mod tests {
     #[test]
     fn a_changed_table_is_a_finding_that_names_its_remedy() {
         let error = Error::Shape {
-            table: "t".to_owned(),
+            table: "table `t`".to_owned(),
             difference: "column `a` is missing".to_owned(),
             remedy: "add it".to_owned(),
         };

@@ -1,0 +1,269 @@
+//! A batch: one transaction that merges a cut of the staged rows and records it, or does nothing at all.
+//!
+//! ```text
+//! open ─→ cut ─→ read ─→ survey ─(replays, quarantine, fill)→ reduce ─→ count ─→ close, apply ─→ record ─→ commit
+//! ```
+//!
+//! Assumptions: one writer per merge table, held by the lock on the stream's control row; staged rows at or below the cut
+//! do not change. A batch may be killed before any step: nothing of it stays, and the next run starts from the control
+//! rows. Each step is one round trip, or one per dataset.
+
+mod counts;
+mod open;
+mod prepare;
+mod record;
+
+pub use counts::Counts;
+pub(crate) use record::{after_lost_commit, failed};
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use crate::control::stream::Stream;
+use crate::error::Error;
+use crate::merge;
+use crate::merge::{live, milestoned};
+use crate::session::Session;
+use crate::staging::cut::Slice;
+use crate::staging::events::Shape;
+use tokio_postgres::types::Type;
+
+/// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
+/// the job at each.
+pub const STEPS: [&str; 14] = [
+    "open",
+    "cut",
+    "read",
+    "survey",
+    "replays",
+    "quarantine",
+    "fill",
+    "reduce",
+    "count",
+    "close",
+    "apply",
+    "record",
+    "commit",
+    "done",
+];
+
+/// Aborts the process before `step` where a test asks for it.
+pub(crate) fn fault(step: &'static str) {
+    debug_assert!(STEPS.contains(&step), "`{step}` is a step");
+    if cfg!(debug_assertions) && std::env::var("MILEPOST_FAULT").is_ok_and(|at| at == step) {
+        std::process::abort();
+    }
+}
+
+/// How a batch ended, when nothing went wrong.
+#[derive(Debug)]
+pub enum Ended {
+    /// Nothing was staged.
+    Empty,
+    /// The first transaction is not whole in staging yet.
+    Waiting {
+        /// Which one.
+        transaction: String,
+        /// Since when, in seconds.
+        seconds: i64,
+    },
+    /// Rows were merged.
+    Committed {
+        /// The batch's number.
+        number: i64,
+        /// Counts over all datasets.
+        counts: Counts,
+        /// Was everything taken that had been visible when the batch began?
+        caught_up: bool,
+    },
+}
+
+/// What a batch works on: one transaction, from its beginning to its commit.
+pub(crate) struct Batch<'a, S> {
+    session: &'a Session,
+    stream: &'a Stream,
+    started: Instant,
+    state: S,
+}
+
+/// The stream is locked, its progress read.
+pub(crate) struct Open {
+    number: i64,
+    previous_time_us: Option<i64>,
+    positions: Vec<crate::control::position::Position>,
+    /// END events above the transaction topic's watermark; none where no END was ever staged.
+    ends: Option<Vec<crate::staging::transaction::End>>,
+    end_topic: Option<crate::control::position::Position>,
+    open_quarantine: bool,
+    started_us: i64,
+}
+
+/// It is decided what the batch takes.
+pub(crate) struct Cut {
+    open: Open,
+    /// Slices by place of the dataset.
+    slices: BTreeMap<usize, Vec<Slice>>,
+    /// The last consumed offset of the transaction topic.
+    end: Option<i64>,
+    exact: bool,
+    caught_up: bool,
+}
+
+/// The events are read, judged and filled.
+pub(crate) struct Prepared {
+    cut: Cut,
+    /// Counts so far by place of the dataset: staged, replayed, quarantined.
+    counts: BTreeMap<usize, Counts>,
+}
+
+/// The merge tables hold the batch.
+pub(crate) struct Applied {
+    cut: Cut,
+    counts: BTreeMap<usize, Counts>,
+    time_us: i64,
+}
+
+impl<'a, S> Batch<'a, S> {
+    fn with<T>(self, state: impl FnOnce(S) -> T) -> Batch<'a, T> {
+        Batch {
+            session: self.session,
+            stream: self.stream,
+            started: self.started,
+            state: state(self.state),
+        }
+    }
+
+    fn shape(&self, index: usize) -> Shape<'a> {
+        Shape {
+            dataset: &self.stream.spec.datasets[index],
+            index,
+        }
+    }
+}
+
+/// How the staged rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reading {
+    /// Expecting that every value casts.
+    Trusting,
+    /// After a value did not: the bad rows are searched for and quarantined.
+    Careful,
+}
+
+/// Runs one batch to its end. The transaction is rolled back by the caller, or with the connection, on an error.
+///
+/// # Errors
+/// Whatever stands between the staged rows and the commit; nothing is changed then.
+pub async fn run(session: &Session, stream: &Stream, reading: Reading) -> Result<Ended, Error> {
+    fault("open");
+    let batch = open::open(session, stream).await?;
+    fault("cut");
+    let batch = match open::cut(batch).await? {
+        open::Decision::Take(batch) => batch,
+        open::Decision::Ended(ended) => return Ok(ended),
+    };
+    let batch = prepare::prepare(batch, reading).await?;
+    let batch = apply(batch).await?;
+    record::record(batch).await
+}
+
+/// Writes the changes to the merge tables.
+async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> {
+    let session = batch.session;
+    let shapes: Vec<Shape<'_>> = batch
+        .state
+        .cut
+        .slices
+        .keys()
+        .map(|&index| batch.shape(index))
+        .collect();
+    fault("reduce");
+    for shape in &shapes {
+        let sql = if shape.dataset.strategy.is_milestoned() {
+            milestoned::reduce(shape)
+        } else {
+            live::reduce(shape)
+        };
+        session
+            .execute("reduce the events of a dataset to its changes", &sql, &[])
+            .await?;
+    }
+    fault("count");
+    let rows = session
+        .query("count the changes", &merge::count(&shapes), &[])
+        .await?;
+    let mut counts = batch.state.counts.clone();
+    let mut most = 1;
+    let mut clock_us = 0;
+    let mut planned = Vec::with_capacity(rows.len());
+    for (row, shape) in rows.iter().zip(&shapes) {
+        let count = |column: &str| -> u64 { u64::try_from(row.get::<_, i64>(column)).unwrap_or(0) };
+        let own = counts.entry(shape.index).or_default();
+        own.inserted = count("inserted");
+        own.updated = count("updated");
+        own.deleted = count("deleted");
+        own.unchanged = count("unchanged");
+        own.overtaken = count("overtaken");
+        own.closed = count("closed");
+        most = most.max(row.get::<_, i64>("most"));
+        clock_us = row.get("clock_us");
+        planned.push((count("to_closed"), count("to_live")));
+        if !own.is_complete() {
+            return Err(Error::Disturbed(format!(
+                "the counts of dataset `{}` do not add up to its staged rows: {own}",
+                shape.dataset.name
+            )));
+        }
+    }
+    let time_us = match batch.state.cut.open.previous_time_us {
+        Some(previous) => clock_us.max(previous + most),
+        None => clock_us,
+    };
+    fault("close");
+    for (shape, (to_closed, _)) in shapes.iter().zip(&planned) {
+        if *to_closed > 0 {
+            let written = session
+                .execute(
+                    "write closed versions",
+                    &milestoned::close(shape),
+                    &[(&time_us, Type::INT8)],
+                )
+                .await?;
+            undisturbed(shape, written, *to_closed)?;
+        }
+    }
+    fault("apply");
+    for (shape, (_, to_live)) in shapes.iter().zip(&planned) {
+        if *to_live > 0 {
+            let written = if shape.dataset.strategy.is_milestoned() {
+                session
+                    .execute(
+                        "merge the live rows",
+                        &milestoned::apply(shape),
+                        &[(&time_us, Type::INT8)],
+                    )
+                    .await?
+            } else {
+                session
+                    .execute("merge the live rows", &live::apply(shape), &[])
+                    .await?
+            };
+            undisturbed(shape, written, *to_live)?;
+        }
+    }
+    Ok(batch.with(|prepared| Applied {
+        cut: prepared.cut,
+        counts,
+        time_us,
+    }))
+}
+
+fn undisturbed(shape: &Shape<'_>, written: u64, planned: u64) -> Result<(), Error> {
+    if written == planned {
+        return Ok(());
+    }
+    Err(Error::Disturbed(format!(
+        "table `{}` changed under the batch: {planned} rows were to be written, {written} were",
+        shape.dataset.merge
+    )))
+}

@@ -1,0 +1,421 @@
+//! The beginning of a batch: lock, read progress, decide what to take.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tokio_postgres::SimpleQueryRow;
+use tokio_postgres::types::Type;
+
+use crate::batch::{Batch, Cut, Ended, Open};
+use crate::control::position::{Fence, Position};
+use crate::control::stream::Stream;
+use crate::error::Error;
+use crate::session::Session;
+use crate::staging::cut::{self, Slice};
+use crate::staging::transaction::{self, Choice, End, Stretch};
+
+/// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
+/// key order, which the planner would not choose (`reference/peer-merges.md`, section 1); a dead run's lock goes within
+/// a minute.
+const SETTINGS: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
+    set local intervalstyle = 'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1; \
+    set local search_path = pg_catalog, pg_temp; set local jit = off; set local work_mem = '256MB'; \
+    set local enable_hashjoin = off; set local enable_mergejoin = off; \
+    set local idle_in_transaction_session_timeout = '60s'; set local client_connection_check_interval = '10s'; \
+    set local lock_timeout = '60s'";
+
+/// The most END events read for one batch: what is beyond them waits for the next.
+const MAX_ENDS: u32 = 100_000;
+
+/// Begins the transaction, locks the stream and reads its progress, in one round trip.
+///
+/// The lock is a statement of its own: whatever is read comes from later statements, whose snapshots are younger.
+pub(super) async fn open<'a>(
+    session: &'a Session,
+    stream: &'a Stream,
+) -> Result<Batch<'a, Open>, Error> {
+    let id = stream.id;
+    let ends = stream.spec.transactions.as_ref().map_or_else(String::new, |table| {
+        format!(
+            "; select 'end', e.__connect_topic, e.__connect_partition::text, e.__connect_offset::text, e.payload\n  \
+               from {table} e join milepost.streams s on s.id = {id}\n  \
+               left join milepost.positions p on p.platform = s.platform and p.store = s.store and p.dataset = ''\n    \
+                 and p.topic = e.__connect_topic and p.partition = e.__connect_partition\n \
+              where e.__connect_offset > coalesce(p.watermark, -1) and e.payload like '%\"END\"%'\n \
+              order by e.__connect_topic, e.__connect_partition, e.__connect_offset limit {MAX_ENDS}",
+            table = table.quoted()
+        )
+    });
+    let script = format!(
+        "begin; {SETTINGS};\n\
+         select 'lock' from milepost.streams where id = {id} for no key update nowait;\n\
+         select 'stream', s.batch_number::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint::text,\n       \
+                (select (extract(epoch from max(d.last_batch_time)) * 1000000)::bigint::text from milepost.datasets d\n         \
+                  where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)),\n       \
+                exists (select from milepost.quarantine q where q.platform = s.platform and q.store = s.store\n         \
+                         and (s.dataset is null or q.dataset = s.dataset) and q.status = 'open')::text\n  \
+           from milepost.streams s where s.id = {id};\n\
+         select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
+                p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text\n  \
+           from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
+          where s.id = {id} and (s.dataset is null or p.dataset = s.dataset)\n \
+          order by p.dataset, p.topic, p.partition{ends}"
+    );
+    let rows = session
+        .script("lock the stream and read its progress", &script)
+        .await
+        .map_err(|error| {
+            if error.sqlstate() == Some("55P03") {
+                Error::Held(stream.spec.stream.to_string())
+            } else {
+                error
+            }
+        })?;
+    let state = decode(stream, &rows)?;
+    Ok(Batch {
+        session,
+        stream,
+        started: Instant::now(),
+        state,
+    })
+}
+
+fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
+    let mut state = Open {
+        number: 0,
+        previous_time_us: None,
+        positions: Vec::new(),
+        ends: None,
+        end_topic: None,
+        open_quarantine: false,
+        started_us: 0,
+    };
+    let mut locked = false;
+    for row in rows {
+        match row.get(0) {
+            Some("lock") => locked = true,
+            Some("stream") => {
+                state.number = number(row, 1).unwrap_or(0) + 1;
+                state.started_us = number(row, 2).unwrap_or(0);
+                state.previous_time_us = number(row, 3);
+                state.open_quarantine = row.get(4) == Some("true");
+            }
+            Some("position") => {
+                let position = position(row);
+                if position.dataset.is_empty() {
+                    state.ends.get_or_insert_default();
+                    state.end_topic = Some(position);
+                } else {
+                    state.positions.push(position);
+                }
+            }
+            Some("end") => {
+                let offset = number(row, 3).unwrap_or(-1);
+                let payload = row.get(4).unwrap_or("");
+                let end = transaction::read_end(offset, payload).map_err(|source| Error::Staged {
+                    what: format!(
+                        "the transaction topic of `{}` holds at offset {offset} what is no transaction event: {source}",
+                        stream.spec.stream
+                    ),
+                    remedy: "the sink of the transaction topic must write its messages unchanged; see the rendered Terraform"
+                        .to_owned(),
+                })?;
+                let ends = state.ends.get_or_insert_default();
+                ends.extend(end);
+                state.end_topic.get_or_insert_with(|| {
+                    Position::start(
+                        "",
+                        row.get(1).unwrap_or(""),
+                        number(row, 2)
+                            .and_then(|n| i32::try_from(n).ok())
+                            .unwrap_or(0),
+                    )
+                });
+            }
+            _ => {}
+        }
+    }
+    if locked {
+        Ok(state)
+    } else {
+        Err(Error::UnknownStream(stream.spec.stream.to_string()))
+    }
+}
+
+fn number(row: &SimpleQueryRow, column: usize) -> Option<i64> {
+    row.get(column).and_then(|text| text.parse().ok())
+}
+
+fn position(row: &SimpleQueryRow) -> Position {
+    Position {
+        dataset: row.get(1).unwrap_or("").to_owned(),
+        topic: row.get(2).unwrap_or("").to_owned(),
+        partition: number(row, 3)
+            .and_then(|n| i32::try_from(n).ok())
+            .unwrap_or(0),
+        watermark: number(row, 4).unwrap_or(-1),
+        fence: number(row, 5).map(|commit| Fence {
+            commit,
+            row: number(row, 6),
+            order: number(row, 7),
+        }),
+        newest_source_ts_us: number(row, 8),
+    }
+}
+
+/// What [`cut`] decided.
+pub(super) enum Decision<'a> {
+    /// There is work.
+    Take(Batch<'a, Cut>),
+    /// There is none, and the transaction is over.
+    Ended(Ended),
+}
+
+/// Decides, in one snapshot for all datasets, what the batch takes; ends the transaction where that is nothing.
+pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
+    let found = if batch.stream.spec.stream.dataset.is_some() {
+        by_offset(&batch).await?
+    } else {
+        by_transaction(&batch).await?
+    };
+    match found {
+        Found::Nothing => {
+            let done = format!(
+                "update milepost.streams set checked_at = clock_timestamp(), consecutive_failures = 0,\n       \
+                   blocked_on = null, blocked_since = null where id = {}; commit",
+                batch.stream.id
+            );
+            batch
+                .session
+                .script("record that nothing was staged", &done)
+                .await?;
+            Ok(Decision::Ended(Ended::Empty))
+        }
+        Found::Wait(transaction) => wait(&batch, transaction).await.map(Decision::Ended),
+        Found::Take {
+            slices,
+            end,
+            exact,
+            caught_up,
+        } => Ok(Decision::Take(batch.with(|open| Cut {
+            open,
+            slices,
+            end,
+            exact,
+            caught_up,
+        }))),
+    }
+}
+
+enum Found {
+    Nothing,
+    Wait(String),
+    Take {
+        slices: BTreeMap<usize, Vec<Slice>>,
+        end: Option<i64>,
+        exact: bool,
+        caught_up: bool,
+    },
+}
+
+async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
+    let dataset = &batch.stream.spec.datasets[0];
+    let positions = &batch.state.positions;
+    let topics: Vec<&str> = positions
+        .iter()
+        .map(|position| position.topic.as_str())
+        .collect();
+    let partitions: Vec<i32> = positions
+        .iter()
+        .map(|position| position.partition)
+        .collect();
+    let watermarks: Vec<i64> = positions
+        .iter()
+        .map(|position| position.watermark)
+        .collect();
+    let max_rows = i64::try_from(batch.stream.spec.limits.max_rows).unwrap_or(i64::MAX);
+    let rows = batch
+        .session
+        .query(
+            "cut the staged rows",
+            &cut::by_offset(dataset),
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&watermarks, Type::INT8_ARRAY),
+                (&max_rows, Type::INT8),
+            ],
+        )
+        .await?;
+    if rows.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let mut caught_up = true;
+    let slices = rows
+        .iter()
+        .map(|row| {
+            let high: i64 = row.get("high");
+            caught_up &= high >= row.get::<_, i64>("head");
+            Slice {
+                position: known(batch, &dataset.name, row.get("topic"), row.get("part")),
+                high,
+            }
+        })
+        .collect();
+    Ok(Found::Take {
+        slices: [(0, slices)].into(),
+        end: None,
+        exact: false,
+        caught_up,
+    })
+}
+
+fn known(batch: &Batch<'_, Open>, dataset: &str, topic: &str, partition: i32) -> Position {
+    batch
+        .state
+        .positions
+        .iter()
+        .find(|position| {
+            position.dataset == dataset
+                && position.topic == topic
+                && position.partition == partition
+        })
+        .cloned()
+        .unwrap_or_else(|| Position::start(dataset, topic, partition))
+}
+
+async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
+    let spec = &batch.stream.spec;
+    let place = |name: &str| {
+        spec.datasets
+            .iter()
+            .position(|dataset| dataset.name == name)
+    };
+    let mut indexes = Vec::new();
+    let mut topics = Vec::new();
+    let mut partitions = Vec::new();
+    let mut watermarks = Vec::new();
+    let mut fences = Vec::new();
+    for position in &batch.state.positions {
+        let Some(index) = place(&position.dataset) else {
+            continue;
+        };
+        indexes.push(i32::try_from(index).unwrap_or(i32::MAX));
+        topics.push(position.topic.as_str());
+        partitions.push(position.partition);
+        watermarks.push(position.watermark);
+        fences.push(position.fence.map(|fence| fence.commit));
+    }
+    let names: Vec<&str> = spec
+        .datasets
+        .iter()
+        .map(|dataset| dataset.source_name.as_str())
+        .collect();
+    let sql = cut::by_transaction(&spec.datasets, spec.source);
+    let mut look = i64::try_from(spec.limits.max_rows).unwrap_or(i64::MAX);
+    loop {
+        let rows = batch
+            .session
+            .query(
+                "cut the staged rows",
+                &sql,
+                &[
+                    (&indexes, Type::INT4_ARRAY),
+                    (&topics, Type::TEXT_ARRAY),
+                    (&partitions, Type::INT4_ARRAY),
+                    (&watermarks, Type::INT8_ARRAY),
+                    (&fences, Type::INT8_ARRAY),
+                    (&look, Type::INT8),
+                ],
+            )
+            .await?;
+        let mut heads = BTreeMap::new();
+        let stretches: Vec<Stretch> = rows
+            .iter()
+            .map(|row| {
+                let stretch = stretch(row);
+                let part = (stretch.dataset, stretch.topic.clone(), stretch.partition);
+                heads.insert(part, row.get::<_, i64>("head"));
+                stretch
+            })
+            .collect();
+        let fence = batch
+            .state
+            .end_topic
+            .as_ref()
+            .and_then(|position| position.fence)
+            .map(|fence| fence.commit);
+        let ends: Option<&[End]> = batch.state.ends.as_deref();
+        match transaction::choose(&stretches, ends, fence, &names, spec.limits.max_rows) {
+            Choice::Nothing => return Ok(Found::Nothing),
+            Choice::Wait { transaction } => return Ok(Found::Wait(transaction)),
+            Choice::LookFurther => look = look.saturating_mul(4),
+            Choice::Take { highs, end, exact } => {
+                let caught_up = heads
+                    .iter()
+                    .all(|(part, head)| highs.get(part).is_some_and(|high| high >= head));
+                let mut slices: BTreeMap<usize, Vec<Slice>> = BTreeMap::new();
+                for ((index, topic, partition), high) in highs {
+                    let position = known(batch, &spec.datasets[index].name, &topic, partition);
+                    slices
+                        .entry(index)
+                        .or_default()
+                        .push(Slice { position, high });
+                }
+                return Ok(Found::Take {
+                    slices,
+                    end,
+                    exact,
+                    caught_up,
+                });
+            }
+        }
+    }
+}
+
+fn stretch(row: &tokio_postgres::Row) -> Stretch {
+    let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+    Stretch {
+        dataset: usize::try_from(row.get::<_, i32>("i")).unwrap_or(0),
+        topic: row.get("topic"),
+        partition: row.get("part"),
+        place: row.get("place"),
+        transaction: row.get("tx"),
+        rows: count("n"),
+        distinct: count("n_distinct"),
+        high: row.get("high"),
+        streamed: row.get("streamed"),
+        more: row.get("more"),
+    }
+}
+
+/// Records that the stream waits for the rest of a transaction; stops it when that takes too long.
+async fn wait(batch: &Batch<'_, Open>, transaction: String) -> Result<Ended, Error> {
+    let rows = batch
+        .session
+        .query(
+            "record what the stream waits for",
+            "update milepost.streams set checked_at = clock_timestamp(), blocked_on = $2,\n       \
+               blocked_since = case when blocked_on is not distinct from $2 then blocked_since else clock_timestamp() end\n \
+              where id = $1\n\
+             returning extract(epoch from clock_timestamp() - blocked_since)::bigint as seconds",
+            &[(&batch.stream.id, Type::INT8), (&transaction, Type::TEXT)],
+        )
+        .await?;
+    batch.session.script("commit", "commit").await?;
+    let seconds: i64 = rows.first().map_or(0, |row| row.get("seconds"));
+    let limit = batch.stream.spec.limits.incomplete_transaction_seconds;
+    if u64::try_from(seconds).unwrap_or(0) > limit {
+        return Err(Error::Staged {
+            what: format!(
+                "transaction {transaction} of the source is not whole in staging after {seconds} s"
+            ),
+            remedy: "look at the sink connectors' state and lag: a part of the transaction has not arrived; it is never split"
+                .to_owned(),
+        });
+    }
+    Ok(Ended::Waiting {
+        transaction,
+        seconds,
+    })
+}

@@ -1,0 +1,341 @@
+//! The end of a batch: positions, counts and status in the batch's own transaction; failures in another.
+
+use std::fmt::Write as _;
+
+use tokio_postgres::types::Type;
+
+use crate::batch::{Applied, Batch, Counts, Ended, fault};
+use crate::control::stream::Stream;
+use crate::error::Error;
+use crate::merge::moment;
+use crate::retry;
+use crate::session::{Bound, Session};
+use crate::staging::cut::Slice;
+
+/// Values of [`record`] before those of the slices.
+const FIXED_VALUES: usize = 20;
+/// Values of each slice.
+const SLICE_VALUES: usize = 8;
+
+/// Writes everything that the batch leaves in the control tables, and commits.
+pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
+    fault("record");
+    let Batch {
+        session,
+        stream,
+        state: applied,
+        ..
+    } = batch;
+    let Applied {
+        cut,
+        counts,
+        time_us,
+    } = applied;
+    let spec = &stream.spec;
+    let total = counts.values().fold(Counts::default(), |mut total, own| {
+        total += *own;
+        total
+    });
+    let slices: Vec<(usize, &Slice)> = cut
+        .slices
+        .iter()
+        .flat_map(|(&index, slices)| slices.iter().map(move |slice| (index, slice)))
+        .collect();
+    let sql = statement(&batch_slices(stream, &slices), cut.end.is_some());
+
+    let names: Vec<&str> = counts
+        .keys()
+        .map(|&index| spec.datasets[index].name.as_str())
+        .collect();
+    let column = |pick: fn(&Counts) -> u64| -> Vec<i64> {
+        counts.values().map(|own| signed(pick(own))).collect()
+    };
+    let classes: [Vec<i64>; 10] = [
+        column(|c| c.staged),
+        column(|c| c.inserted),
+        column(|c| c.updated),
+        column(|c| c.deleted),
+        column(|c| c.unchanged),
+        column(|c| c.overtaken),
+        column(|c| c.replayed),
+        column(|c| c.quarantined),
+        column(|c| c.truncate),
+        column(|c| c.closed),
+    ];
+    let alignment = if cut.exact { "exact" } else { "staged" };
+    let spec_version = i32::try_from(spec.version).unwrap_or(i32::MAX);
+    let end_topic = cut.open.end_topic.as_ref();
+    let end_name = end_topic.map_or("", |position| position.topic.as_str());
+    let end_partition = end_topic.map_or(0, |position| position.partition);
+    let end_position = cut.end.and_then(|offset| {
+        cut.open
+            .ends
+            .iter()
+            .flatten()
+            .find(|end| end.offset == offset)
+            .and_then(|end| end.position)
+    });
+    let mut values: Vec<Bound<'_>> = vec![
+        (&stream.id, Type::INT8),
+        (&cut.open.number, Type::INT8),
+        (&time_us, Type::INT8),
+        (&alignment, Type::TEXT),
+        (&stream.model_version, Type::TEXT),
+        (&spec_version, Type::INT4),
+        (&cut.open.started_us, Type::INT8),
+        (&names, Type::TEXT_ARRAY),
+    ];
+    values.extend(
+        classes
+            .iter()
+            .map(|class| -> Bound<'_> { (class, Type::INT8_ARRAY) }),
+    );
+    // The transaction topic's position follows the last fixed value.
+    values.push((&end_name, Type::TEXT));
+    values.push((&end_partition, Type::INT4));
+    debug_assert_eq!(values.len(), FIXED_VALUES, "the slices' values follow");
+    let old: Vec<OldFence> = slices
+        .iter()
+        .map(|(_, slice)| OldFence::of(slice))
+        .collect();
+    for ((index, slice), old) in slices.iter().zip(&old) {
+        values.push((&spec.datasets[*index].name, Type::TEXT));
+        values.push((&slice.position.topic, Type::TEXT));
+        values.push((&slice.position.partition, Type::INT4));
+        values.push((&slice.high, Type::INT8));
+        values.push((&old.commit, Type::INT8));
+        values.push((&old.row, Type::INT8));
+        values.push((&old.order, Type::INT8));
+        values.push((&slice.position.newest_source_ts_us, Type::INT8));
+    }
+    if cut.end.is_some() {
+        values.push((&cut.end, Type::INT8));
+        values.push((&end_position, Type::INT8));
+    }
+    session.query("record the batch", &sql, &values).await?;
+    fault("commit");
+    session
+        .script("commit the batch", "commit")
+        .await
+        .map_err(|error| match error {
+            Error::Sql { source, .. } if source.as_db_error().is_none() => Error::Commit {
+                number: cut.open.number,
+                source,
+            },
+            other => other,
+        })?;
+    fault("done");
+    Ok(Ended::Committed {
+        number: cut.open.number,
+        counts: total,
+        caught_up: cut.caught_up,
+    })
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+struct OldFence {
+    commit: Option<i64>,
+    row: Option<i64>,
+    order: Option<i64>,
+}
+
+impl OldFence {
+    fn of(slice: &Slice) -> Self {
+        let fence = slice.position.fence;
+        Self {
+            commit: fence.map(|fence| fence.commit),
+            row: fence.and_then(|fence| fence.row),
+            order: fence.and_then(|fence| fence.order),
+        }
+    }
+}
+
+/// The events table and the key of each slice, for the statement.
+fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, String)> {
+    slices
+        .iter()
+        .map(|(index, _)| {
+            let dataset = &stream.spec.datasets[*index];
+            let shape = crate::staging::events::Shape {
+                dataset,
+                index: *index,
+            };
+            (shape.events(), shape.key_json(""))
+        })
+        .collect()
+}
+
+/// One statement: positions, datasets, stream, batch and its datasets.
+///
+/// `$1` stream, `$2` batch number, `$3` batch time, `$4` alignment, `$5` model version, `$6` spec version, `$7` started,
+/// `$8` datasets, `$9` to `$18` their counts, `$19` and `$20` topic and partition of the transaction topic; then per
+/// slice dataset, topic, partition, offset, the old fence (three) and the newest commit time; then, with `ends`, offset
+/// and position of the last END.
+fn statement(slices: &[(String, String)], ends: bool) -> String {
+    let mut moved = Vec::new();
+    for (n, (events, key)) in slices.iter().enumerate() {
+        let value = |k: usize| FIXED_VALUES + n * SLICE_VALUES + k;
+        let here = format!(
+            "x_topic = ${}::text and x_part = ${}::integer",
+            value(2),
+            value(3)
+        );
+        moved.push(format!(
+            "select ${dataset}::text as dataset, ${topic}::text as topic, ${part}::integer as part, ${high}::bigint as high,\n    \
+               f.x_commit, f.x_row, f.x_order, greatest(m.newest, ${newest}::bigint) as newest, w.identity, coalesce(w.snapshot, false) as snapshot\n  \
+               from (select max(x_ts) as newest,\n               \
+                            max(x_off) filter (where x_op = 'r' and x_snapshot is distinct from 'incremental') as anew\n          \
+                       from {events} where {here}) m\n  \
+               left join lateral (\n    \
+                 select * from (\n      \
+                   select x_commit, x_row, x_order from {events}\n       \
+                    where {here} and x_commit is not null and x_off > coalesce(m.anew, -1)\n      \
+                   union all select ${commit}::bigint, ${row}::bigint, ${order}::bigint where m.anew is null) o\n     \
+                  where x_commit is not null order by x_commit desc, x_row desc nulls last, x_order desc nulls last limit 1) f on true\n  \
+               left join lateral (\n    \
+                 select jsonb_build_object('key', {key}, 'commit', x_commit, 'row', x_row, 'order', x_order) as identity,\n           \
+                        x_op = 'r' and x_snapshot in ('true', 'first', 'first_in_data_collection') as snapshot\n      \
+                   from {events} where {here} and x_off = ${high}) w on true",
+            dataset = value(1),
+            topic = value(2),
+            part = value(3),
+            high = value(4),
+            commit = value(5),
+            row = value(6),
+            order = value(7),
+            newest = value(8),
+        ));
+    }
+    let last = FIXED_VALUES + slices.len() * SLICE_VALUES;
+    if ends {
+        moved.push(format!(
+            "select '', $19::text, $20::integer, ${}::bigint, ${}::bigint, null, null, null, null, false",
+            last + 1,
+            last + 2
+        ));
+    } else {
+        // Both values are bound all the same, so that their numbers never move.
+        moved.push(
+            "select '', $19::text, $20::integer, 0::bigint, 0::bigint, null::bigint, null::bigint, null::bigint, null::jsonb, false where false"
+                .to_owned(),
+        );
+    }
+    let mut sql = String::new();
+    let _ = write!(
+        sql,
+        "with moved as (\n{moved}\n), stream as (\n  \
+           update milepost.streams set batch_number = $2, checked_at = clock_timestamp(), consecutive_failures = 0,\n    \
+                  blocked_on = null, blocked_since = null where id = $1 returning *\n\
+         ), positions as (\n  \
+           insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit, fence_row,\n    \
+                                           fence_order, newest_source_ts_us, watermark_row, in_snapshot)\n  \
+           select s.platform, s.store, m.dataset, m.topic, m.part, m.high, m.x_commit, m.x_row, m.x_order, m.newest, m.identity, m.snapshot\n    \
+             from moved m cross join stream s order by m.dataset, m.topic, m.part\n  \
+           on conflict (platform, store, dataset, topic, partition) do update\n  \
+           set watermark = excluded.watermark, fence_commit = excluded.fence_commit, fence_row = excluded.fence_row,\n      \
+               fence_order = excluded.fence_order, newest_source_ts_us = excluded.newest_source_ts_us,\n      \
+               watermark_row = excluded.watermark_row, in_snapshot = excluded.in_snapshot\n  \
+           returning dataset, topic, partition, watermark\n\
+         ), datasets as (\n  \
+           update milepost.datasets d set last_batch_time = {time} from stream s\n   \
+            where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)\n\
+         ), counts as (\n  \
+           select * from unnest($8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],\n    \
+             $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])\n    \
+             as c(dataset, staged, inserted, updated, deleted, unchanged, overtaken, replayed, quarantined, truncate, closed)\n\
+         ), batch as (\n  \
+           insert into milepost.batches (stream_id, platform, store, dataset, batch_number, batch_time, status, started_at,\n    \
+             finished_at, alignment, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_unchanged, rows_overtaken,\n    \
+             rows_replayed, rows_quarantined, rows_truncate, rows_closed, positions_from, positions_to, model_version, spec_version)\n  \
+           select s.id, s.platform, s.store, s.dataset, $2, {time}, 'succeeded', {started}, clock_timestamp(), $4,\n    \
+             c.*, (select jsonb_agg(jsonb_build_object('dataset', p.dataset, 'topic', p.topic, 'partition', p.partition, 'offset', p.watermark))\n            \
+                     from milepost.positions p where p.platform = s.platform and p.store = s.store\n                      \
+                      and (s.dataset is null or p.dataset = s.dataset)),\n    \
+             (select jsonb_agg(jsonb_build_object('dataset', p.dataset, 'topic', p.topic, 'partition', p.partition, 'offset', p.watermark)) from positions p),\n    \
+             $5, $6\n    \
+             from stream s cross join (select sum(staged), sum(inserted), sum(updated), sum(deleted), sum(unchanged), sum(overtaken),\n                                              \
+               sum(replayed), sum(quarantined), sum(truncate), sum(closed) from counts) c\n  \
+           returning id\n\
+         )\n\
+         insert into milepost.batch_datasets (batch_id, dataset, rows_staged, rows_inserted, rows_updated, rows_deleted,\n    \
+           rows_unchanged, rows_overtaken, rows_replayed, rows_quarantined, rows_truncate, rows_closed)\n\
+         select b.id, c.* from counts c cross join batch b",
+        moved = moved.join("\nunion all\n"),
+        time = moment("$3::bigint"),
+        started = moment("$7::bigint"),
+    );
+    sql
+}
+
+/// What became of a batch whose COMMIT got no answer: the control row's batch number decides. None if it did not commit.
+pub(crate) async fn after_lost_commit(
+    session: &Session,
+    stream: &Stream,
+    number: i64,
+) -> Result<Option<Ended>, Error> {
+    let rows = session
+        .query(
+            "see whether the batch was committed",
+            "select rows_staged, rows_inserted, rows_updated, rows_deleted, rows_unchanged, rows_overtaken, rows_replayed,\n       \
+                    rows_quarantined, rows_truncate, rows_closed\n  \
+               from milepost.batches where stream_id = $1 and batch_number = $2 and status = 'succeeded'",
+            &[(&stream.id, Type::INT8), (&number, Type::INT8)],
+        )
+        .await?;
+    Ok(rows.first().map(|row| {
+        let count = |column: usize| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+        let counts = Counts {
+            staged: count(0),
+            inserted: count(1),
+            updated: count(2),
+            deleted: count(3),
+            unchanged: count(4),
+            overtaken: count(5),
+            replayed: count(6),
+            quarantined: count(7),
+            truncate: count(8),
+            closed: count(9),
+        };
+        Ended::Committed {
+            number,
+            counts,
+            caught_up: false,
+        }
+    }))
+}
+
+/// Records a failed batch: its own row, the count of failures in a row, and an event for the operator.
+pub(crate) async fn failed(session: &Session, stream: &Stream, error: &Error) -> Result<(), Error> {
+    let text = error.chain();
+    let hint = retry::hint(error);
+    let sqlstate = error.sqlstate().map(str::to_owned);
+    let spec_version = i32::try_from(stream.spec.version).unwrap_or(i32::MAX);
+    session
+        .query(
+            "record the failure",
+            "with stream as (\n  \
+               update milepost.streams set consecutive_failures = consecutive_failures + 1, checked_at = clock_timestamp()\n   \
+                where id = $1 returning *\n\
+             ), batch as (\n  \
+               insert into milepost.batches (stream_id, platform, store, dataset, batch_number, status, started_at, finished_at,\n    \
+                 model_version, spec_version, error, sqlstate, hint, consecutive_failures)\n  \
+               select id, platform, store, dataset, batch_number + 1, 'failed', clock_timestamp(), clock_timestamp(),\n    \
+                 $2, $3, $4, $5, $6, consecutive_failures from stream\n\
+             )\n\
+             insert into milepost.events (platform, store, dataset, severity, message, hint)\n\
+             select platform, store, dataset, 'error', $4, $6 from stream",
+            &[
+                (&stream.id, Type::INT8),
+                (&stream.model_version, Type::TEXT),
+                (&spec_version, Type::INT4),
+                (&text, Type::TEXT),
+                (&sqlstate, Type::TEXT),
+                (&hint, Type::TEXT),
+            ],
+        )
+        .await
+        .map(drop)
+}

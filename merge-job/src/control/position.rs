@@ -1,0 +1,44 @@
+//! How far a topic partition is merged.
+
+/// The source position of a row as numbers: commit position, row position, order in the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fence {
+    /// The commit position.
+    pub commit: i64,
+    /// The row position.
+    pub row: Option<i64>,
+    /// The order in the transaction, where the connector supplies it.
+    pub order: Option<i64>,
+}
+
+/// A row of `milepost.positions`, or the beginning of a partition that has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// The dataset's name; empty for the transaction topic.
+    pub dataset: String,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The highest merged offset; −1 before the first row.
+    pub watermark: i64,
+    /// The highest merged source position.
+    pub fence: Option<Fence>,
+    /// The newest merged commit time at the source, microseconds since 1970.
+    pub newest_source_ts_us: Option<i64>,
+}
+
+impl Position {
+    /// The position before the first row of a partition.
+    #[must_use]
+    pub fn start(dataset: &str, topic: &str, partition: i32) -> Self {
+        Self {
+            dataset: dataset.to_owned(),
+            topic: topic.to_owned(),
+            partition,
+            watermark: -1,
+            fence: None,
+            newest_source_ts_us: None,
+        }
+    }
+}

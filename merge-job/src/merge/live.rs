@@ -1,0 +1,66 @@
+//! Live-only: one row per live key, the latest event of a batch wins. Milestoned tables that keep only the last version
+//! of a batch reduce the same way.
+
+use crate::merge::differs;
+use crate::staging::events::{STATE_VALID, Shape};
+
+/// The statement that reduces the events to one change per key. `x_action`: `i`, `u`, `d`, or `n` for none.
+#[must_use]
+pub fn reduce(shape: &Shape<'_>) -> String {
+    format!(
+        "create temp table {changes} on commit drop as\n\
+         select d.x_op, d.x_ts, {all}, l.ctid as x_live,\n       \
+                case when d.x_op = 'd' then case when l.ctid is null then 'n' else 'd' end\n            \
+                when l.ctid is null then 'i'\n            \
+                when {differs} then 'u' else 'n' end as x_action\n  \
+           from (select distinct on ({keys}) * from {events} where x_state = {STATE_VALID}\n         \
+                 order by {keys}, x_part desc, x_off desc) d\n  \
+           left join {live} l on {joined}",
+        changes = shape.changes(),
+        all = shape.all("d."),
+        differs = differs(shape, "d.", "l."),
+        keys = shape.keys(""),
+        events = shape.events(),
+        live = shape.dataset.live_table().quoted(),
+        joined = shape.live_key("l.", "d.", None),
+    )
+}
+
+/// See [`crate::merge::count`].
+pub(crate) fn count(shape: &Shape<'_>) -> String {
+    let milestoned = shape.dataset.strategy.is_milestoned();
+    format!(
+        "select {index} as i,\n       \
+         count(*) filter (where x_action = 'i') as inserted, count(*) filter (where x_action = 'u') as updated,\n       \
+         count(*) filter (where x_action = 'd') as deleted, count(*) filter (where x_action = 'n') as unchanged,\n       \
+         (select count(*) from {events} where x_state = {STATE_VALID}) - count(*) as overtaken,\n       \
+         count(*) filter (where x_action = 'd') as closed, 1::bigint as most,\n       \
+         count(*) filter (where {milestoned} and x_action in ('u', 'd')) as to_closed,\n       \
+         count(*) filter (where x_action <> 'n') as to_live\n  \
+         from {changes}",
+        index = shape.index,
+        events = shape.events(),
+        changes = shape.changes(),
+    )
+}
+
+/// The statement that applies the changes to a live-only table.
+#[must_use]
+pub fn apply(shape: &Shape<'_>) -> String {
+    // The key is set too: equal keys may differ in their image (1.0 and 1.00). An unchanged one keeps the update HOT.
+    let sets = shape
+        .columns()
+        .map(|(place, column)| format!("{} = s.c{place}", column.name.quoted()))
+        .collect::<Vec<_>>();
+    format!(
+        "merge into {live} t using (select * from {changes} where x_action <> 'n') s on t.ctid = s.x_live\n \
+         when matched and s.x_action = 'd' then delete\n \
+         when matched then update set {sets}\n \
+         when not matched and s.x_action = 'i' then insert ({names}) values ({all})",
+        live = shape.dataset.live_table().quoted(),
+        changes = shape.changes(),
+        names = shape.names(""),
+        all = shape.all("s."),
+        sets = sets.join(", "),
+    )
+}

@@ -1,0 +1,143 @@
+//! Milestoned: every version of a row, live ones in one partition, closed ones in the other.
+//!
+//! With `versions: all` the j-th of a key's n effective events happens at batch time − (n − j) µs, so that "as of a batch
+//! time" is the state after that batch. `$1` of the applying statements is the batch time in microseconds since 1970.
+
+use milepost_job_spec::{Strategy, Versions};
+
+use crate::merge::{live, moment, source_ts};
+use crate::staging::events::{STATE_VALID, Shape};
+
+/// Does the table keep what lived only inside a batch?
+fn keeps_all(shape: &Shape<'_>) -> bool {
+    shape.dataset.strategy
+        == Strategy::Milestoned {
+            versions: Versions::All,
+        }
+}
+
+/// The statement that makes the changes from the events.
+///
+/// With `versions: all` each event stays a row: `x_effective` says that it changes its key, `x_j` and `x_n` count the
+/// effective events of the key, `x_was_live` says that the key was live before the event, `x_live` where its live row
+/// stood before the batch. The state after an event is its own image, or nothing after a delete, so what an event changes
+/// is seen from its predecessor alone.
+#[must_use]
+pub fn reduce(shape: &Shape<'_>) -> String {
+    if !keeps_all(shape) {
+        return live::reduce(shape);
+    }
+    let keys = shape.keys("");
+    format!(
+        "create temp table {changes} on commit drop as\n\
+         select x_op, x_ts, {all_c}, x_live, x_was_live, x_effective,\n       \
+                count(*) filter (where x_effective) over (partition by {keys} order by x_part, x_off) as x_j,\n       \
+                count(*) filter (where x_effective) over (partition by {keys}) as x_n\n  \
+           from (select b.*, case when x_op = 'd' then x_was_live\n                          \
+                             when not x_was_live then true\n                          \
+                             when x_number = 1 then record_image_ne(row({all_b}), x_live_image)\n                          \
+                             else record_image_ne(row({all_b}), x_last_image) end as x_effective\n          \
+                   from (select w.*, row({live_names}) as x_live_image,\n                       \
+                                first_value(l.ctid) over (partition by {keys_w} order by x_part, x_off) as x_live,\n                       \
+                                case when x_number = 1 then l.ctid is not null else x_last_op <> 'd' end as x_was_live\n                  \
+                           from (select x_part, x_off, x_op, x_ts, {all},\n                               \
+                                        row_number() over k as x_number, lag(x_op) over k as x_last_op,\n                               \
+                                        lag(row({all})) over k as x_last_image\n                          \
+                                   from {events} where x_state = {STATE_VALID}\n                        \
+                                 window k as (partition by {keys} order by x_part, x_off)) w\n                  \
+                           left join {live} l on {joined}) b) c",
+        changes = shape.changes(),
+        all_c = shape.all("c."),
+        all_b = shape.all("b."),
+        live_names = shape.names("l."),
+        keys_w = shape.keys("w."),
+        all = shape.all(""),
+        events = shape.events(),
+        live = shape.dataset.live_table().quoted(),
+        joined = shape.live_key("l.", "w.", Some("w.x_number = 1")),
+    )
+}
+
+/// See [`crate::merge::count`].
+pub(crate) fn count(shape: &Shape<'_>) -> String {
+    if !keeps_all(shape) {
+        return live::count(shape);
+    }
+    format!(
+        "select {index} as i,\n       \
+         count(*) filter (where x_effective and x_op <> 'd' and not x_was_live) as inserted,\n       \
+         count(*) filter (where x_effective and x_op <> 'd' and x_was_live) as updated,\n       \
+         count(*) filter (where x_effective and x_op = 'd') as deleted,\n       \
+         count(*) filter (where not x_effective) as unchanged, 0::bigint as overtaken,\n       \
+         count(*) filter (where x_effective and x_j = x_n and x_op = 'd' and x_live is not null) as closed,\n       \
+         coalesce(max(x_n), 1) as most,\n       \
+         count(*) filter (where x_effective and x_j = 1 and x_live is not null)\n         \
+           + count(*) filter (where x_effective and x_j < x_n and x_op <> 'd') as to_closed,\n       \
+         count(*) filter (where x_effective and x_j = x_n and (x_op <> 'd' or x_live is not null)) as to_live\n  \
+         from {changes}",
+        index = shape.index,
+        changes = shape.changes(),
+    )
+}
+
+/// The statement that writes closed versions: the rows that were live before, and what lived only inside the batch.
+#[must_use]
+pub fn close(shape: &Shape<'_>) -> String {
+    let closed = shape
+        .dataset
+        .closed
+        .as_ref()
+        .unwrap_or(&shape.dataset.merge)
+        .quoted();
+    let live = shape.dataset.live_table().quoted();
+    let changes = shape.changes();
+    let columns = format!("{}, dp_in, dp_out, dp_source_ts", shape.names(""));
+    let names = shape.names("l.");
+    if !keeps_all(shape) {
+        return format!(
+            "insert into {closed} ({columns})\n\
+             select {names}, l.dp_in, {out}, l.dp_source_ts\n  \
+               from {changes} c join {live} l on l.ctid = c.x_live where c.x_action in ('u', 'd')",
+            out = moment("$1::bigint"),
+        );
+    }
+    format!(
+        "insert into {closed} ({columns})\n\
+         select {names}, l.dp_in, {first}, l.dp_source_ts\n  \
+           from {changes} c join {live} l on l.ctid = c.x_live where c.x_effective and c.x_j = 1\n\
+         union all\n\
+         select {all}, {begin}, {end}, {source}\n  \
+           from {changes} c where c.x_effective and c.x_j < c.x_n and c.x_op <> 'd'",
+        first = moment("$1::bigint - (c.x_n - 1)"),
+        all = shape.all("c."),
+        begin = moment("$1::bigint - (c.x_n - c.x_j)"),
+        end = moment("$1::bigint - (c.x_n - c.x_j - 1)"),
+        source = source_ts("c."),
+    )
+}
+
+/// The statement that brings the live partition to the state after the batch.
+#[must_use]
+pub fn apply(shape: &Shape<'_>) -> String {
+    let last = if keeps_all(shape) {
+        "x_effective and x_j = x_n"
+    } else {
+        "x_action <> 'n'"
+    };
+    let sets = shape
+        .columns()
+        .map(|(place, column)| format!("{} = s.c{place}, ", column.name.quoted()))
+        .collect::<String>();
+    let now = moment("$1::bigint");
+    format!(
+        "merge into {live} t using (select * from {changes} where {last}) s on t.ctid = s.x_live\n \
+         when matched and s.x_op = 'd' then delete\n \
+         when matched then update set {sets}dp_in = {now}, dp_source_ts = {source}\n \
+         when not matched and s.x_op <> 'd' then insert ({names}, dp_in, dp_source_ts) values ({all}, {now}, {source})",
+        live = shape.dataset.live_table().quoted(),
+        changes = shape.changes(),
+        source = source_ts("s."),
+        names = shape.names(""),
+        all = shape.all("s."),
+    )
+}

@@ -1,0 +1,54 @@
+//! The merge itself: events in, rows out. Pure statements; [`crate::batch`] runs them.
+//!
+//! Both strategies take two steps. *Reduce* makes the changes of a dataset from its events: one statement, which looks
+//! each key up in the live table once and keeps where its row stands (`ctid`). *Apply* writes: what is closed first, then
+//! the live rows, found again by `ctid` without a second search of the index. Nobody else writes to these tables; that
+//! the rows touched are as many as planned is checked, so a stranger's write is noticed.
+
+use crate::staging::events::Shape;
+
+pub mod live;
+pub mod milestoned;
+
+/// Moments are bound as microseconds since 1970: exact, where a float would not be.
+pub(crate) fn moment(microseconds: &str) -> String {
+    format!("(timestamptz 'epoch' + ({microseconds}) * interval '1 microsecond')")
+}
+
+/// The commit time of an event, null for a snapshot row.
+pub(crate) fn source_ts(event: &str) -> String {
+    let moment = moment(&format!("{event}x_ts"));
+    format!("case when {event}x_op = 'r' then null else {moment} end")
+}
+
+/// Do the images of event and live row differ? Images are compared byte by byte: that exists for every type and misses no
+/// change (T01–T06).
+pub(crate) fn differs(shape: &Shape<'_>, event: &str, live: &str) -> String {
+    format!(
+        "record_image_ne(row({}), row({}))",
+        shape.all(event),
+        shape.names(live)
+    )
+}
+
+/// The statement that counts what the changes of all datasets will do, one row each, and reads the server's clock.
+///
+/// Columns: place, inserted, updated, deleted, unchanged, overtaken, closed, most effective events of one key, rows that
+/// go to the closed table, live rows to be touched, clock in microseconds.
+#[must_use]
+pub fn count(shapes: &[Shape<'_>]) -> String {
+    let parts = shapes
+        .iter()
+        .map(|shape| {
+            if shape.dataset.strategy.is_milestoned() {
+                milestoned::count(shape)
+            } else {
+                live::count(shape)
+            }
+        })
+        .collect::<Vec<_>>();
+    format!(
+        "select n.*, (extract(epoch from clock_timestamp()) * 1000000)::bigint as clock_us\n  from (\n{}\n) n order by i",
+        parts.join("\nunion all\n")
+    )
+}

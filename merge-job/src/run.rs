@@ -1,0 +1,229 @@
+//! One stream, batch after batch, until it is caught up.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use milepost_job_spec::{Digest, StreamKey, StreamSpec};
+use tokio_postgres::Config;
+use tokio_postgres::types::Type;
+
+use crate::batch::{self, Counts, Ended, Reading};
+use crate::control::stream::{self, Stream};
+use crate::error::Error;
+use crate::retry::{Disposition, disposition};
+use crate::session::Session;
+use crate::staging::refusal;
+use crate::tables;
+
+/// How often a step that is safe to repeat is tried.
+const ATTEMPTS: u32 = 4;
+/// The pause before the second attempt; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+/// Which stream to merge.
+#[derive(Debug, Clone)]
+pub enum MergeTarget {
+    /// A published stream.
+    Stream(StreamKey),
+    /// The stream of a spec file, for local use; it is registered as if it were published.
+    Spec(PathBuf),
+}
+
+/// What a run of `merge` is asked to do.
+#[derive(Debug, Clone)]
+pub struct MergeRequest {
+    /// Which stream.
+    pub target: MergeTarget,
+}
+
+/// What a run of `merge` did.
+#[derive(Debug)]
+pub struct Summary {
+    /// Which stream.
+    pub stream: StreamKey,
+    /// Batches committed.
+    pub batches: u64,
+    /// Counts over them.
+    pub counts: Counts,
+    /// The transaction that is not whole in staging yet, where the run ended at one.
+    pub waiting: Option<String>,
+    /// Round trips to the database.
+    pub round_trips: u64,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.batches {
+            0 => write!(f, "{}: nothing to merge", self.stream)?,
+            1 => write!(f, "{}: 1 batch, {}", self.stream, self.counts)?,
+            n => write!(f, "{}: {n} batches, {}", self.stream, self.counts)?,
+        }
+        if let Some(transaction) = &self.waiting {
+            write!(f, "; waiting for the rest of transaction {transaction}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Merges a stream until what was staged at the beginning is merged. Each batch is one transaction.
+///
+/// A failure is recorded in the metrics before it is returned, where the database can still be reached.
+///
+/// # Errors
+/// Everything that [`Error`] names; what was committed before it stays.
+pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Summary, Error> {
+    let mut session = Session::connect(config).await?;
+    let stream = match &request.target {
+        MergeTarget::Stream(key) => stream::load(&session, key).await?,
+        MergeTarget::Spec(path) => register(&session, path).await?,
+    };
+    let mut run = Run {
+        summary: Summary {
+            stream: stream.spec.stream.clone(),
+            batches: 0,
+            counts: Counts::default(),
+            waiting: None,
+            round_trips: 0,
+        },
+        stream,
+        config,
+    };
+    let ended = run.until_caught_up(&mut session).await;
+    run.summary.round_trips = session.round_trips();
+    match ended {
+        Ok(()) => Ok(run.summary),
+        Err(error) => {
+            run.record(session, &error).await;
+            Err(error)
+        }
+    }
+}
+
+struct Run<'a> {
+    summary: Summary,
+    stream: Stream,
+    config: &'a Config,
+}
+
+impl Run<'_> {
+    async fn until_caught_up(&mut self, session: &mut Session) -> Result<(), Error> {
+        self.reconcile(session).await?;
+        loop {
+            match self.batch(session).await? {
+                Ended::Empty => return Ok(()),
+                Ended::Waiting { transaction, .. } => {
+                    self.summary.waiting = Some(transaction);
+                    return Ok(());
+                }
+                Ended::Committed {
+                    number,
+                    counts,
+                    caught_up,
+                } => {
+                    tracing::info!(stream = %self.stream.spec.stream, batch = number, %counts, "batch committed");
+                    self.summary.batches += 1;
+                    self.summary.counts += counts;
+                    if caught_up {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn reconcile(&self, session: &Session) -> Result<(), Error> {
+        let changes = tables::differences(&self.stream.spec, &self.stream.catalog)?;
+        if changes.is_empty() {
+            return Ok(());
+        }
+        tables::reconcile(session, self.stream.id, &self.stream.spec).await
+    }
+
+    /// One batch, tried again where that is safe, on a fresh connection where the old one broke.
+    async fn batch(&self, session: &mut Session) -> Result<Ended, Error> {
+        let mut reading = Reading::Trusting;
+        let mut pause = FIRST_PAUSE;
+        for attempt in 1.. {
+            let error = match batch::run(session, &self.stream, reading).await {
+                Ok(ended) => return Ok(ended),
+                Err(error) => error,
+            };
+            if error.is_disconnect() {
+                *session = Session::connect(self.config).await?;
+                if let Error::Commit { number, .. } = error
+                    && let Some(ended) =
+                        batch::after_lost_commit(session, &self.stream, number).await?
+                {
+                    return Ok(ended);
+                }
+            } else {
+                session.script("roll back the batch", "rollback").await?;
+            }
+            if reading == Reading::Trusting && refusal::is_value_error(&error) {
+                reading = Reading::Careful;
+                continue;
+            }
+            if attempt >= ATTEMPTS || disposition(&error) != Disposition::Again {
+                return Err(error);
+            }
+            tracing::warn!(error = %error.chain(), attempt, "batch failed, trying again");
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        unreachable!("the loop ends by returning")
+    }
+
+    /// Records the failure where that is possible; the error itself is reported in any case.
+    async fn record(&self, session: Session, error: &Error) {
+        if matches!(error, Error::Held(_) | Error::Stopped) {
+            return;
+        }
+        let session = if session.is_closed() || error.is_disconnect() {
+            match Session::connect(self.config).await {
+                Ok(session) => session,
+                Err(_) => return,
+            }
+        } else {
+            session
+        };
+        if let Err(second) = batch::failed(&session, &self.stream, error).await {
+            tracing::warn!(error = %second.chain(), "the failure could not be recorded");
+        }
+    }
+}
+
+/// Reads a spec file and makes its control row, as a publish would.
+async fn register(session: &Session, path: &PathBuf) -> Result<Stream, Error> {
+    let place = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read {
+        path: place.clone(),
+        source,
+    })?;
+    let spec = StreamSpec::from_json(&text).map_err(|source| Error::Spec { place, source })?;
+    crate::migrate::require(session).await?;
+    let key = spec.stream.clone();
+    let digest = Digest::of(text.as_bytes());
+    let version = i32::try_from(spec.version).unwrap_or(i32::MAX);
+    session
+        .execute(
+            "register the stream",
+            "insert into milepost.streams (platform, store, dataset, spec, spec_version, spec_digest, model_version)\n\
+             values ($1, $2, $3, $4, $5, $6, 'worktree')\n\
+             on conflict (platform, store, dataset) do update\n   \
+             set spec = excluded.spec, spec_version = excluded.spec_version, spec_digest = excluded.spec_digest,\n       \
+                 model_version = excluded.model_version, wanted = true\n \
+             where milepost.streams.spec_digest <> excluded.spec_digest",
+            &[
+                (&key.platform, Type::TEXT),
+                (&key.store, Type::TEXT),
+                (&key.dataset, Type::TEXT),
+                (&text, Type::TEXT),
+                (&version, Type::INT4),
+                (&digest.as_str(), Type::TEXT),
+            ],
+        )
+        .await?;
+    tables::register_datasets(session, &spec).await?;
+    stream::load(session, &key).await
+}

@@ -1,0 +1,117 @@
+//! Up to where a batch goes: one offset per topic partition, all seen in one snapshot.
+//!
+//! A single-dataset stream cuts by offset alone. A multi-dataset stream cuts between source transactions:
+//! [`crate::staging::transaction`].
+
+use milepost_job_spec::{DatasetSpec, SourcePosition};
+
+use crate::control::position::Position;
+use crate::staging::events;
+
+/// A stretch of one topic partition: offsets above `position.watermark`, up to `high`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Where the partition stands.
+    pub position: Position,
+    /// The highest offset of the stretch.
+    pub high: i64,
+}
+
+/// The partitions of a staging table, found by skipping through the primary key.
+pub(crate) fn partitions(staging: &str) -> String {
+    format!(
+        "with recursive parts(topic, part) as (\n  \
+           (select __connect_topic, __connect_partition from {staging} order by 1, 2 limit 1)\n  \
+           union all\n  \
+           select n.topic, n.part from parts p cross join lateral (\n    \
+             select __connect_topic as topic, __connect_partition as part from {staging}\n     \
+              where (__connect_topic, __connect_partition) > (p.topic, p.part) order by 1, 2 limit 1) n\n\
+         ) select topic, part from parts"
+    )
+}
+
+/// The statement that cuts a single-dataset stream. `$1` topics, `$2` partitions, `$3` watermarks of the known
+/// partitions, `$4` the most rows of the batch.
+///
+/// Returns topic, partition, the highest offset to take and the highest visible one, for each partition that has rows above its watermark. The
+/// rows are shared out evenly between them. A cut never falls between the halves of a key change.
+#[must_use]
+pub fn by_offset(dataset: &DatasetSpec) -> String {
+    let staging = dataset.staging.quoted();
+    format!(
+        "with known as (select * from unnest($1::text[], $2::integer[], $3::bigint[]) as k(topic, part, watermark)),\n\
+         head as (\n  \
+           select p.topic, p.part, coalesce(k.watermark, -1) as watermark,\n         \
+                  (select max(s.__connect_offset) from {staging} s\n           \
+                    where s.__connect_topic = p.topic and s.__connect_partition = p.part) as head\n    \
+             from ({partitions}) p left join known k using (topic, part)\n\
+         ), news as (\n  \
+           select *, greatest($4::bigint / count(*) over (), 1) as share, row_number() over (order by topic, part) as place\n    \
+             from head where head > watermark\n\
+         ), full_cut as (\n  \
+           select n.topic, n.part, n.head, coalesce((\n    \
+             select s.__connect_offset from {staging} s\n     \
+              where s.__connect_topic = n.topic and s.__connect_partition = n.part and s.__connect_offset > n.watermark\n     \
+              order by s.__connect_offset offset n.share - 1 limit 1), n.head) as high\n    \
+             from news n where n.place <= $4\n\
+         )\n\
+         select c.topic, c.part, coalesce((\n  \
+           select b.__connect_offset from {staging} a cross join lateral (\n    \
+             select n.__connect_offset, n.__op, n.__lsn, n.__transaction_id from {staging} n\n     \
+              where n.__connect_topic = c.topic and n.__connect_partition = c.part and n.__connect_offset > c.high\n     \
+              order by n.__connect_offset limit 1) b\n   \
+            where a.__connect_topic = c.topic and a.__connect_partition = c.part and a.__connect_offset = c.high\n     \
+              and a.__op = 'd' and b.__op = 'c' and b.__lsn = a.__lsn\n     \
+              and split_part(b.__transaction_id, ':', 1) is not distinct from split_part(a.__transaction_id, ':', 1)), c.high) as high, c.head\n  \
+           from full_cut c order by 1, 2",
+        partitions = partitions(&staging),
+    )
+}
+
+/// The statement that groups the staged rows of all datasets by source transaction. `$1` datasets, `$2` topics, `$3`
+/// partitions, `$4` watermarks, `$5` commit positions of the fences (null where there is none), `$6` the most rows to
+/// look at in each partition.
+///
+/// Returns, per partition and transaction: place of the dataset, topic, partition, commit position, transaction, rows,
+/// distinct rows of the transaction, last offset, does it hold streamed rows, whether the look ended before the partition
+/// did, and the highest visible offset of the partition. A row without a commit position of its own, and a replay, belongs to the transaction before it, so
+/// that every transaction of a partition is one stretch of offsets.
+#[must_use]
+pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition) -> String {
+    let (commit, _, order) = events::position(source);
+    let parts = datasets
+        .iter()
+        .enumerate()
+        .map(|(index, dataset)| {
+            let staging = dataset.staging.quoted();
+            format!(
+                "select {index} as i, g.* from (\n  \
+                 with known as (\n    \
+                   select topic, part, watermark, commit from unnest($1::integer[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[])\n      \
+                     as k(i, topic, part, watermark, commit) where k.i = {index}\n  \
+                 ), look as (\n    \
+                   select p.topic, p.part, r.* from ({partitions}) p left join known k using (topic, part)\n    \
+                   cross join lateral (\n      \
+                     select q.*, greatest(k.commit, max(q.commit) over (order by q.off), -1) as place,\n             \
+                            count(*) over () >= $6::bigint as more\n        \
+                       from (select s.__connect_offset as off, {order} as ord, s.__transaction_id as tx,\n                     \
+                                    {commit} as commit\n                \
+                               from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
+                                and s.__connect_offset > coalesce(k.watermark, -1)\n               \
+                              order by s.__connect_offset limit $6::bigint) q) r\n  \
+                 )\n  \
+                 select topic, part, place, max(tx) filter (where commit = place) as tx, count(*) as n,\n         \
+                        count(distinct ord) filter (where commit = place) as n_distinct, max(off) as high,\n         \
+                        bool_or(commit = place) is true as streamed, bool_or(more) as more,\n         \
+                        (select max(s.__connect_offset) from {staging} s\n           \
+                          where s.__connect_topic = look.topic and s.__connect_partition = look.part) as head\n    \
+                   from look group by topic, part, place) g",
+                partitions = partitions(&staging),
+            )
+        })
+        .collect::<Vec<_>>();
+    format!(
+        "{}\norder by place, i, topic, part",
+        parts.join("\nunion all\n")
+    )
+}

@@ -1,0 +1,378 @@
+//! The events of a dataset in a batch: a temporary table, one row per staged row.
+//!
+//! Columns: `x_…` are ours, `c0`, `c1`, … the dataset's columns in order, typed as in the merge table, `u0`, `u1`, … say
+//! that the value is unchanged at the source and unknown here (only for columns that have a placeholder). Names are ours
+//! so that no column of a source can collide with them.
+
+use std::fmt::Write as _;
+
+use milepost_job_spec::{ColumnSpec, DatasetSpec, Placeholder, SourcePosition};
+
+/// A dataset of a batch, with the names of its temporary tables and columns.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    /// The dataset.
+    pub dataset: &'a DatasetSpec,
+    /// Its place in the stream.
+    pub index: usize,
+}
+
+/// `x_state` of an event that takes effect.
+pub const STATE_VALID: i16 = 0;
+/// `x_state` of a replay.
+pub const STATE_REPLAY: i16 = 1;
+/// `x_state` of a quarantined row.
+pub const STATE_QUARANTINED: i16 = 2;
+
+impl<'a> Shape<'a> {
+    /// The temporary table of events.
+    #[must_use]
+    pub fn events(&self) -> String {
+        format!("mp_events_{}", self.index)
+    }
+
+    /// The temporary table of changes: what the merge statements apply.
+    #[must_use]
+    pub fn changes(&self) -> String {
+        format!("mp_changes_{}", self.index)
+    }
+
+    /// Each column with its place.
+    pub fn columns(&self) -> impl Iterator<Item = (usize, &'a ColumnSpec)> {
+        self.dataset.columns.iter().enumerate()
+    }
+
+    /// The places of the key's columns, in key order.
+    #[must_use]
+    pub fn key(&self) -> Vec<usize> {
+        self.dataset
+            .key
+            .iter()
+            .filter_map(|key| {
+                self.dataset
+                    .columns
+                    .iter()
+                    .position(|column| column.name == *key)
+            })
+            .collect()
+    }
+
+    /// The places of columns that may hold a placeholder. A key never does: its value is always sent.
+    #[must_use]
+    pub fn fillable(&self) -> Vec<usize> {
+        let key = self.key();
+        self.columns()
+            .filter(|(place, column)| column.placeholder.is_some() && !key.contains(place))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    /// `prefix.c0, prefix.c1, …` over all columns.
+    #[must_use]
+    pub fn all(&self, prefix: &str) -> String {
+        join(self.columns().map(|(place, _)| format!("{prefix}c{place}")))
+    }
+
+    /// `prefix.c0, …` over the key.
+    #[must_use]
+    pub fn keys(&self, prefix: &str) -> String {
+        join(
+            self.key()
+                .into_iter()
+                .map(|place| format!("{prefix}c{place}")),
+        )
+    }
+
+    /// The merge table's column names, quoted, each with a prefix.
+    #[must_use]
+    pub fn names(&self, prefix: &str) -> String {
+        join(
+            self.columns()
+                .map(|(_, column)| format!("{prefix}{}", column.name.quoted())),
+        )
+    }
+
+    /// `left.c0 = right.c0 and …` over the key.
+    #[must_use]
+    pub fn same_key(&self, left: &str, right: &str) -> String {
+        self.key()
+            .into_iter()
+            .map(|place| format!("{left}c{place} = {right}c{place}"))
+            .collect::<Vec<_>>()
+            .join(" and ")
+    }
+
+    /// `live.key = event.c0 and …`; with a guard the event's side is null where the guard is false, so that the index is
+    /// not searched.
+    #[must_use]
+    pub fn live_key(&self, live: &str, event: &str, guard: Option<&str>) -> String {
+        self.key()
+            .into_iter()
+            .map(|place| {
+                let name = self.dataset.columns[place].name.quoted();
+                match guard {
+                    None => format!("{live}{name} = {event}c{place}"),
+                    Some(guard) => {
+                        format!("{live}{name} = case when {guard} then {event}c{place} end")
+                    }
+                }
+            })
+            .collect::<Vec<_>>()
+            .join(" and ")
+    }
+
+    /// The key of an event as jsonb.
+    #[must_use]
+    pub fn key_json(&self, event: &str) -> String {
+        let pairs = join(self.key().into_iter().map(|place| {
+            let name = self.dataset.columns[place]
+                .name
+                .as_str()
+                .replace('\'', "''");
+            format!("'{name}', {event}c{place}")
+        }));
+        format!("jsonb_build_object({pairs})")
+    }
+
+    /// Is anything of this event unknown?
+    #[must_use]
+    pub fn any_unknown(&self, event: &str) -> String {
+        let unknown: Vec<_> = self
+            .fillable()
+            .into_iter()
+            .map(|place| format!("{event}u{place}"))
+            .collect();
+        if unknown.is_empty() {
+            "false".to_owned()
+        } else {
+            format!("({})", unknown.join(" or "))
+        }
+    }
+}
+
+fn join(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(", ")
+}
+
+/// How many values the statement of [`create`] takes for each partition.
+///
+/// `$1` topic, `$2` partition, `$3` offset above which, `$4` offset up to which, `$5` offsets whose values do not cast,
+/// `$6` to `$8` commit position, row position and order of the fence (−1 where there is none); then the same for the
+/// next slice.
+pub const VALUES_PER_SLICE: usize = 8;
+
+/// The statement that reads the staged rows of `slices` partitions into the temporary table of events.
+#[must_use]
+pub fn create(shape: &Shape<'_>, source: SourcePosition, slices: usize) -> String {
+    let parts = (0..slices)
+        .map(|slice| select(shape, source, slice))
+        .collect::<Vec<_>>();
+    format!(
+        "create temp table {} on commit drop as\n{}",
+        shape.events(),
+        parts.join("\nunion all\n")
+    )
+}
+
+fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
+    let value = |n: usize| format!("${}", slice * VALUES_PER_SLICE + n);
+    let (commit, row, order) = position(source);
+    let key = shape.key();
+    let fillable = shape.fillable();
+    let uncast = format!("s.__connect_offset = any({}::bigint[])", value(5));
+    let mut list = format!(
+        "s.__connect_topic as x_topic, s.__connect_partition as x_part, s.__connect_offset as x_off,\n       \
+         s.__op as x_op, {commit} as x_commit, {row} as x_row, {order} as x_order,\n       \
+         s.__source_ts_us as x_ts, split_part(s.__transaction_id, ':', 1) as x_tx, s.__snapshot as x_snapshot,\n       \
+         {STATE_VALID}::smallint as x_state, {} as x_refused",
+        refused(shape, &uncast)
+    );
+    for (place, column) in shape.columns() {
+        let staged = format!("s.{}", column.staged_as.quoted());
+        let cast = column.staging_type != column.merge_type;
+        let typed = if cast {
+            cast_to(&staged, &column.merge_type)
+        } else {
+            staged.clone()
+        };
+        let absent = match &column.placeholder {
+            Some(placeholder) if fillable.contains(&place) => {
+                let unknown = is_placeholder(&staged, placeholder);
+                let _ = write!(
+                    list,
+                    ",\n       coalesce(s.__op <> 'd' and {unknown}, false) as u{place}"
+                );
+                Some(unknown)
+            }
+            _ => None,
+        };
+        // On a delete row only the key is to be trusted: its other values need not even cast.
+        let mut no_value = Vec::new();
+        if cast {
+            no_value.push(uncast.clone());
+            if !key.contains(&place) {
+                no_value.push("s.__op = 'd'".to_owned());
+            }
+        }
+        no_value.extend(absent);
+        if no_value.is_empty() {
+            let _ = write!(list, ",\n       {typed} as c{place}");
+        } else {
+            let _ = write!(
+                list,
+                ",\n       case when {} then null else {typed} end as c{place}",
+                no_value.join(" or ")
+            );
+        }
+    }
+    // Rows come in offset order from the index, so the window needs no sort. `x_back` marks what may be a replay.
+    format!(
+        "(select {list},\n       \
+         case when s.__op = 'r' or {commit} is null then false\n            \
+         else coalesce(({commit}, {row}, {order}) <= (lag({commit}, 1, {f1}::bigint) over w, \
+         lag({row}, 1, {f2}::bigint) over w, lag({order}, 1, {f3}::bigint) over w), true) end as x_back\n  \
+         from {table} s\n \
+         where s.__connect_topic = {topic}::text and s.__connect_partition = {partition}::integer\n   \
+         and s.__connect_offset > {low}::bigint and s.__connect_offset <= {high}::bigint\n\
+         window w as (order by s.__connect_offset))",
+        table = shape.dataset.staging.quoted(),
+        topic = value(1),
+        partition = value(2),
+        low = value(3),
+        high = value(4),
+        f1 = value(6),
+        f2 = value(7),
+        f3 = value(8),
+    )
+}
+
+/// The expressions of commit position, row position and order in the transaction, over staging alias `s`.
+///
+/// The rows of the first transaction after a snapshot have no commit position (`[null,"…"]`): they stand before all
+/// others, at 0, or a connector that restarts from its snapshot would have old rows merged as news (docs/decisions/0001).
+pub(crate) fn position(source: SourcePosition) -> (&'static str, &'static str, &'static str) {
+    match source {
+        SourcePosition::Postgres => (
+            "case when s.__op = 'r' then null when s.__sequence like '[\"%' \
+             then split_part(s.__sequence, '\"', 2)::bigint when s.__sequence like '[null%' then 0 end",
+            "s.__lsn",
+            "s.__transaction_total_order",
+        ),
+    }
+}
+
+fn cast_to(staged: &str, merge_type: &str) -> String {
+    if merge_type.starts_with("numeric") {
+        // Debezium's words for what Postgres calls Infinity (decimal.handling.mode=string).
+        return format!(
+            "case {staged} when 'POSITIVE_INFINITY' then 'Infinity' when 'NEGATIVE_INFINITY' then '-Infinity' \
+             else {staged} end::{merge_type}"
+        );
+    }
+    format!("{staged}::{merge_type}")
+}
+
+fn is_placeholder(staged: &str, placeholder: &Placeholder) -> String {
+    let literal = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    match placeholder {
+        Placeholder::Text(text) => format!("{staged} = {}", literal(text)),
+        Placeholder::Bytes(text) => {
+            let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+            format!("{staged} = '\\x{hex}'::bytea")
+        }
+        Placeholder::AnyText(texts) => {
+            let list = texts
+                .iter()
+                .map(|text| literal(text))
+                .collect::<Vec<_>>()
+                .join(", ");
+            format!("{staged} in ({list})")
+        }
+    }
+}
+
+/// Why the merge table would refuse the row, found without trying: null for a row that it takes.
+fn refused(shape: &Shape<'_>, uncast: &str) -> String {
+    let key = shape.key();
+    let mut cases = format!(
+        "case when s.__op = 't' then null when {uncast} then 'a value does not cast to its merge type'"
+    );
+    for (place, column) in shape.columns() {
+        let staged = format!("s.{}", column.staged_as.quoted());
+        let in_key = key.contains(&place);
+        let name = column.name.as_str().replace('\'', "''");
+        let when = if in_key { "" } else { "s.__op <> 'd' and " };
+        if in_key {
+            let _ = write!(
+                cases,
+                " when {staged} is null then 'the key column `{name}` is null'"
+            );
+        } else if !column.nullable {
+            let _ = write!(
+                cases,
+                " when {when}{staged} is null then 'column `{name}` is null and not nullable'"
+            );
+        }
+        if column.staging_type != column.merge_type {
+            // An explicit cast would cut the text silently.
+            if let Some(length) = length_limit(&column.merge_type) {
+                let unknown = column
+                    .placeholder
+                    .as_ref()
+                    .map_or_else(|| "false".to_owned(), |p| is_placeholder(&staged, p));
+                let _ = write!(
+                    cases,
+                    " when {when}not ({unknown}) and char_length({staged}) > {length} \
+                     then 'column `{name}` is longer than {length} characters'"
+                );
+            }
+        }
+        if in_key && may_outgrow_index(&column.merge_type) {
+            let _ = write!(
+                cases,
+                " when octet_length({staged}) > {MAX_KEY_BYTES} \
+                 then 'the key column `{name}` has more than {MAX_KEY_BYTES} bytes'"
+            );
+        }
+    }
+    cases.push_str(" end");
+    cases
+}
+
+/// The longest key text that surely fits an index entry: a third of a page (2704 bytes) less the other columns.
+const MAX_KEY_BYTES: usize = 2000;
+
+fn may_outgrow_index(merge_type: &str) -> bool {
+    merge_type == "text"
+        || length_limit(merge_type).is_some_and(|length| length * 4 > MAX_KEY_BYTES)
+}
+
+/// The n of `character varying(n)` or `character(n)`.
+fn length_limit(merge_type: &str) -> Option<usize> {
+    let rest = merge_type
+        .strip_prefix("character varying(")
+        .or_else(|| merge_type.strip_prefix("character("))?;
+    rest.strip_suffix(')')?.parse().ok()
+}
+
+/// The statement that says, per dataset, what there is to do before the merge. One row each, in order.
+#[must_use]
+pub fn survey(shapes: &[Shape<'_>]) -> String {
+    let parts = shapes
+        .iter()
+        .map(|shape| {
+            format!(
+                "select {index} as i, count(*) as staged, count(*) filter (where x_back) as back,\n       \
+                 count(*) filter (where x_refused is not null) as refused,\n       \
+                 count(*) filter (where {unknown}) as unknown,\n       \
+                 count(*) filter (where x_op = 't') as truncates,\n       \
+                 count(*) filter (where x_op is null or x_op not in ('c', 'u', 'd', 'r', 't')) as strange\n  \
+                 from {events}",
+                index = shape.index,
+                unknown = shape.any_unknown(""),
+                events = shape.events(),
+            )
+        })
+        .collect::<Vec<_>>();
+    format!("{}\norder by i", parts.join("\nunion all\n"))
+}

@@ -1,0 +1,76 @@
+//! What does not fit: kept with position, reason and payload, while the rest of the batch goes on.
+
+use crate::staging::events::{STATE_QUARANTINED, STATE_VALID, Shape};
+
+/// The statement that marks rows which the merge table would refuse.
+#[must_use]
+pub fn mark_refused(shape: &Shape<'_>) -> String {
+    format!(
+        "update {} set x_state = {STATE_QUARANTINED} where x_state = {STATE_VALID} and x_refused is not null",
+        shape.events()
+    )
+}
+
+/// The statement that marks rows which cannot be filled: nothing is known of a value, or an earlier row of the key is
+/// in quarantine and no complete row came between. `$1` platform, `$2` store, `$3` dataset: open entries of earlier
+/// batches count as such a row before the first of this one.
+///
+/// Needs what [`crate::staging::fill::prepare`] added.
+#[must_use]
+pub fn mark_unfilled(shape: &Shape<'_>) -> String {
+    let events = shape.events();
+    let keys = shape.keys("");
+    let unknown = shape.any_unknown("");
+    format!(
+        "update {events} e set x_state = {STATE_QUARANTINED},\n       \
+           x_refused = 'an unchanged large value is not known here'\n  \
+           from (select ctid as t,\n               \
+                        bool_or(bad) over (partition by {keys}, x_whole order by x_part, x_off) as poisoned\n          \
+                   from (select ctid, {keys}, x_part, x_off,\n                        \
+                                x_state = {STATE_QUARANTINED} or (x_op <> 'd' and x_state = {STATE_VALID} and {unknown})\n                          \
+                                  or (x_before and x_number = 1 and x_need) as bad,\n                        \
+                                count(*) filter (where x_state = {STATE_VALID} and not x_need)\n                          \
+                                  over (partition by {keys} order by x_part, x_off) as x_whole\n                   \
+                           from (select ctid, *,\n                                \
+                                        row_number() over (partition by {keys} order by x_part, x_off) as x_number,\n                                \
+                                        exists (select from milepost.quarantine q\n                                          \
+                                                 where q.platform = $1 and q.store = $2 and q.dataset = $3\n                                            \
+                                                   and q.status = 'open' and q.key = {key}) as x_before\n                           \
+                                   from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) o) b) f\n \
+          where e.ctid = f.t and f.poisoned and e.x_need and e.x_state = {STATE_VALID}",
+        key = shape.key_json(""),
+    )
+}
+
+/// The statement that keeps the quarantined rows. `$1` platform, `$2` store, `$3` dataset, `$4` batch number.
+#[must_use]
+pub fn keep(shape: &Shape<'_>) -> String {
+    format!(
+        "insert into milepost.quarantine\n         \
+           (platform, store, dataset, topic, partition, \"offset\", batch_number, reason, key, payload)\n  \
+         select $1, $2, $3, e.x_topic, e.x_part, e.x_off, $4, coalesce(e.x_refused, 'refused'), {key}, to_jsonb(s)\n    \
+           from {events} e\n    \
+           join {staging} s on s.__connect_topic = e.x_topic and s.__connect_partition = e.x_part\n                   \
+                           and s.__connect_offset = e.x_off\n   \
+          where e.x_state = {STATE_QUARANTINED}\n   \
+          order by e.x_topic, e.x_part, e.x_off",
+        key = shape.key_json("e."),
+        events = shape.events(),
+        staging = shape.dataset.staging.quoted(),
+    )
+}
+
+/// The statement that closes open entries whose key got a later complete row, delete or snapshot row. `$1` platform,
+/// `$2` store, `$3` dataset. `complete` says which events are complete.
+#[must_use]
+pub fn supersede(shape: &Shape<'_>, complete: &str) -> String {
+    format!(
+        "update milepost.quarantine q set status = 'superseded', closed_at = clock_timestamp()\n  \
+           from {events} e\n \
+          where q.platform = $1 and q.store = $2 and q.dataset = $3 and q.status = 'open'\n   \
+            and q.key = {key} and q.topic = e.x_topic and q.partition = e.x_part and q.\"offset\" < e.x_off\n   \
+            and e.x_state = {STATE_VALID} and (e.x_op = 'd' or {complete})",
+        events = shape.events(),
+        key = shape.key_json("e."),
+    )
+}

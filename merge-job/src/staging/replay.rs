@@ -1,0 +1,46 @@
+//! Replays: rows that a restarted connector sends again, at new offsets with old source positions.
+
+use crate::staging::events::{STATE_REPLAY, Shape};
+
+/// The statement that marks replays exactly; run where [`crate::staging::events::survey`] found a row that does not stand
+/// strictly above its predecessor.
+///
+/// A row is a replay if its source position is at or below the highest at a lower offset of its topic partition, in
+/// earlier batches (the fence, `$1` topics, `$2` partitions, `$3` to `$5` positions, `$6` newest commit time) or in this
+/// one. Without an order in the transaction only a strictly lower position is one: several rows may share it (T45).
+/// Snapshot rows are none and move nothing, but a snapshot that is not incremental starts the fence anew.
+///
+/// Returns one row: how many are replays, and how many of them were committed after everything merged, which only happens
+/// when the source was replaced.
+#[must_use]
+pub fn mark(shape: &Shape<'_>) -> String {
+    format!(
+        "with fence as (\n  \
+           select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])\n    \
+             as f(topic, part, commit, row, ord, ts)\n\
+         ), epoch as (\n  \
+           select ctid as t, x_topic, x_part, x_off, x_op, x_ts, x_order,\n    \
+                  case when x_op = 'r' or x_commit is null then null\n         \
+                       else array[x_commit, coalesce(x_row, -1), coalesce(x_order, -1)] end as place,\n    \
+                  count(*) filter (where x_op = 'r' and x_snapshot is distinct from 'incremental')\n      \
+                    over (partition by x_topic, x_part order by x_off) as epoch\n    \
+             from {events}\n\
+         ), judged as (\n  \
+           select e.*, f.ts as fence_ts,\n    \
+                  greatest(max(e.place) over before,\n      \
+                           case when e.epoch = 0 and f.commit >= 0 then array[f.commit, f.row, f.ord] end) as highest,\n    \
+                  greatest(max(e.x_ts) over before, case when e.epoch = 0 then f.ts end) as newest\n    \
+             from epoch e left join fence f on f.topic = e.x_topic and f.part = e.x_part\n  \
+           window before as (partition by e.x_topic, e.x_part, e.epoch order by e.x_off\n                    \
+                             rows between unbounded preceding and 1 preceding)\n\
+         ), replay as (\n  \
+           select t, x_ts > newest as replaced from judged\n   \
+            where place is not null and highest is not null\n     \
+              and case when x_order is null then place[1:2] < highest[1:2] else place <= highest end\n\
+         ), marked as (\n  \
+           update {events} e set x_state = {STATE_REPLAY} from replay r where e.ctid = r.t\n\
+         )\n\
+         select count(*), count(*) filter (where replaced) from replay",
+        events = shape.events(),
+    )
+}

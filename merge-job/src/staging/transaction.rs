@@ -1,0 +1,417 @@
+//! Where a multi-dataset stream may be cut: between source transactions, never inside one.
+//!
+//! Pure: [`crate::staging::cut::by_transaction`] gives the stretches, [`read_end`] the END events, [`choose`] decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+/// The rows of one source transaction in one topic partition: one stretch of offsets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stretch {
+    /// The place of the dataset in the stream.
+    pub dataset: usize,
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The commit position; −1 before the first.
+    pub place: i64,
+    /// The transaction, where its rows name it.
+    pub transaction: Option<String>,
+    /// Staged rows.
+    pub rows: u64,
+    /// Rows of the transaction, each counted once however often it was delivered.
+    pub distinct: u64,
+    /// The last offset.
+    pub high: i64,
+    /// Are there rows of the transaction itself, or only snapshot rows and replays that follow an earlier one?
+    pub streamed: bool,
+    /// Did the look end before the partition did?
+    pub more: bool,
+}
+
+/// The end of a source transaction: how many rows it has in each table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct End {
+    /// Offset in the transaction topic.
+    pub offset: i64,
+    /// The transaction's number.
+    pub transaction: String,
+    /// The commit position, where the connector tells it.
+    pub position: Option<i64>,
+    /// Rows by the table's name at the source.
+    pub counts: BTreeMap<String, u64>,
+}
+
+/// Partition of a dataset: place of the dataset, topic, partition.
+pub type Part = (usize, String, i32);
+
+/// What to take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    /// Nothing is staged.
+    Nothing,
+    /// Up to these offsets. `end` is the last consumed offset of the transaction topic; `exact` whether END vouches for
+    /// every transaction.
+    Take {
+        /// The highest offset per partition.
+        highs: BTreeMap<Part, i64>,
+        /// The last END to consume.
+        end: Option<i64>,
+        /// Does END vouch for all of it?
+        exact: bool,
+    },
+    /// The first transaction is larger than the look: look further.
+    LookFurther,
+    /// The first transaction is not whole in staging yet.
+    Wait {
+        /// Which one.
+        transaction: String,
+    },
+}
+
+/// Decides what a batch of at most `max_rows` takes; a larger transaction is taken whole.
+///
+/// `ends` are the END events above the transaction topic's watermark in order, none if the connector supplies none;
+/// `fence` is the commit position of the last consumed END; `names` are the tables' names at the source, in stream order.
+#[must_use]
+pub fn choose(
+    stretches: &[Stretch],
+    ends: Option<&[End]>,
+    fence: Option<i64>,
+    names: &[&str],
+    max_rows: u64,
+) -> Choice {
+    let mut by_place: BTreeMap<i64, Vec<&Stretch>> = BTreeMap::new();
+    for stretch in stretches {
+        by_place.entry(stretch.place).or_default().push(stretch);
+    }
+    // Where a look ended early, its last transaction may go on: neither it nor a later one can be judged.
+    let horizon = last_places(stretches).into_values().min();
+    let whole = ends.map(|ends| Whole::new(ends, fence, names, &by_place));
+
+    let mut highs = BTreeMap::new();
+    let mut taken = 0;
+    let mut last_taken_end = None;
+    for (&place, group) in &by_place {
+        let rows: u64 = group.iter().map(|stretch| stretch.rows).sum();
+        let streamed = group.iter().any(|stretch| stretch.streamed);
+        let beyond = horizon.is_some_and(|horizon| place >= horizon);
+        let full = taken > 0 && taken + rows > max_rows;
+        if !streamed {
+            // Snapshot rows and replays are no transaction: a cut may fall anywhere among them.
+            for stretch in group {
+                if taken > 0 && taken + stretch.rows > max_rows {
+                    return take(highs, last_taken_end, ends.is_some());
+                }
+                taken += stretch.rows;
+                highs.insert(part(stretch), stretch.high);
+            }
+            if beyond {
+                break;
+            }
+            continue;
+        }
+        if full {
+            break;
+        }
+        if beyond {
+            return if taken == 0 {
+                Choice::LookFurther
+            } else {
+                take(highs, last_taken_end, ends.is_some())
+            };
+        }
+        if let Some(whole) = &whole {
+            match whole.end_of(group) {
+                Ok(end) => last_taken_end = Some(end),
+                Err(transaction) if taken == 0 => return Choice::Wait { transaction },
+                Err(_) => break,
+            }
+        }
+        taken += rows;
+        for stretch in group {
+            highs.insert(part(stretch), stretch.high);
+        }
+    }
+    if highs.is_empty() {
+        return Choice::Nothing;
+    }
+    take(highs, last_taken_end, ends.is_some())
+}
+
+fn take(highs: BTreeMap<Part, i64>, end: Option<i64>, exact: bool) -> Choice {
+    Choice::Take { highs, end, exact }
+}
+
+fn part(stretch: &Stretch) -> Part {
+    (stretch.dataset, stretch.topic.clone(), stretch.partition)
+}
+
+fn last_places(stretches: &[Stretch]) -> BTreeMap<Part, i64> {
+    let mut last = BTreeMap::new();
+    for stretch in stretches.iter().filter(|stretch| stretch.more) {
+        let place = last.entry(part(stretch)).or_insert(stretch.place);
+        *place = (*place).max(stretch.place);
+    }
+    last
+}
+
+/// Which transactions are whole in staging, by their END events.
+struct Whole<'a> {
+    ends: BTreeMap<&'a str, &'a End>,
+    names: &'a [&'a str],
+    /// The first END, in order, none of whose rows are staged: nothing after it is whole.
+    missing: Option<&'a End>,
+}
+
+impl<'a> Whole<'a> {
+    fn new(
+        ends: &'a [End],
+        fence: Option<i64>,
+        names: &'a [&'a str],
+        by_place: &BTreeMap<i64, Vec<&Stretch>>,
+    ) -> Self {
+        let staged: BTreeSet<&str> = by_place
+            .values()
+            .flatten()
+            .filter(|stretch| stretch.streamed)
+            .filter_map(|stretch| stretch.transaction.as_deref().map(number))
+            .collect();
+        let news = ends.iter().filter(|end| !is_replay(end, fence));
+        let missing = news.clone().find(|end| {
+            names.iter().any(|name| end.counts.contains_key(*name))
+                && !staged.contains(end.transaction.as_str())
+        });
+        // A redelivered END stands behind the first one: the later wins, they are equal.
+        Self {
+            ends: news.map(|end| (end.transaction.as_str(), end)).collect(),
+            names,
+            missing,
+        }
+    }
+
+    /// The offset of the transaction's END if all of it is staged, else the transaction.
+    fn end_of(&self, group: &[&Stretch]) -> Result<i64, String> {
+        let transaction = group
+            .iter()
+            .find(|stretch| stretch.streamed)
+            .and_then(|stretch| stretch.transaction.as_deref())
+            .map_or("", number);
+        let Some(end) = self.ends.get(transaction) else {
+            return Err(transaction.to_owned());
+        };
+        if let Some(missing) = self.missing
+            && missing.offset < end.offset
+        {
+            return Err(missing.transaction.clone());
+        }
+        for (index, name) in self.names.iter().enumerate() {
+            let staged: u64 = group
+                .iter()
+                .filter(|stretch| stretch.dataset == index && stretch.streamed)
+                .map(|stretch| stretch.distinct)
+                .sum();
+            if staged < end.counts.get(*name).copied().unwrap_or(0) {
+                return Err(transaction.to_owned());
+            }
+        }
+        Ok(end.offset)
+    }
+}
+
+fn is_replay(end: &End, fence: Option<i64>) -> bool {
+    matches!((end.position, fence), (Some(position), Some(fence)) if position <= fence)
+}
+
+/// A transaction's number: connectors write `number` or `number:position`.
+fn number(transaction: &str) -> &str {
+    transaction.split(':').next().unwrap_or(transaction)
+}
+
+/// Reads a row of the transaction topic; none if it is no END.
+///
+/// # Errors
+/// If the payload is no JSON of the connector's shape.
+pub fn read_end(offset: i64, payload: &str) -> Result<Option<End>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Collection {
+        data_collection: String,
+        event_count: u64,
+    }
+    #[derive(Deserialize)]
+    struct Event {
+        status: String,
+        id: String,
+        data_collections: Option<Vec<Collection>>,
+    }
+    let event: Event = serde_json::from_str(payload)?;
+    if event.status != "END" {
+        return Ok(None);
+    }
+    let (transaction, position) = match event.id.split_once(':') {
+        Some((transaction, position)) => (transaction.to_owned(), position.parse().ok()),
+        None => (event.id, None),
+    };
+    let counts = event
+        .data_collections
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|collection| collection.event_count > 0)
+        .map(|collection| (collection.data_collection, collection.event_count))
+        .collect();
+    Ok(Some(End {
+        offset,
+        transaction,
+        position,
+        counts,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stretch(dataset: usize, place: i64, rows: u64, high: i64) -> Stretch {
+        Stretch {
+            dataset,
+            topic: format!("t{dataset}"),
+            partition: 0,
+            place,
+            transaction: Some(place.to_string()),
+            rows,
+            distinct: rows,
+            high,
+            streamed: place >= 0,
+            more: false,
+        }
+    }
+
+    fn end(offset: i64, transaction: i64, counts: &[(&str, u64)]) -> End {
+        End {
+            offset,
+            transaction: transaction.to_string(),
+            position: Some(transaction),
+            counts: counts
+                .iter()
+                .map(|(name, n)| ((*name).to_owned(), *n))
+                .collect(),
+        }
+    }
+
+    fn highs(choice: Choice) -> Vec<(usize, i64)> {
+        match choice {
+            Choice::Take { highs, .. } => highs
+                .into_iter()
+                .map(|((dataset, ..), high)| (dataset, high))
+                .collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_cut_falls_between_transactions() {
+        let staged = [
+            stretch(0, 1, 2, 1),
+            stretch(1, 1, 2, 1),
+            stretch(0, 2, 2, 3),
+        ];
+        assert_eq!(
+            highs(choose(&staged, None, None, &["a", "b"], 5)),
+            [(0, 1), (1, 1)]
+        );
+        assert_eq!(
+            highs(choose(&staged, None, None, &["a", "b"], 6)),
+            [(0, 3), (1, 1)]
+        );
+    }
+
+    #[test]
+    fn a_transaction_larger_than_a_batch_is_taken_whole() {
+        let staged = [
+            stretch(0, 1, 7, 6),
+            stretch(1, 1, 2, 1),
+            stretch(0, 2, 1, 7),
+        ];
+        assert_eq!(
+            highs(choose(&staged, None, None, &["a", "b"], 3)),
+            [(0, 6), (1, 1)]
+        );
+    }
+
+    #[test]
+    fn a_look_that_ended_inside_the_first_transaction_goes_further() {
+        let mut long = stretch(0, 1, 3, 2);
+        long.more = true;
+        assert_eq!(choose(&[long], None, None, &["a"], 3), Choice::LookFurther);
+    }
+
+    #[test]
+    fn a_snapshot_may_be_cut_anywhere() {
+        let mut snapshot = stretch(0, -1, 3, 2);
+        snapshot.more = true;
+        assert_eq!(highs(choose(&[snapshot], None, None, &["a"], 3)), [(0, 2)]);
+    }
+
+    #[test]
+    fn a_transaction_whose_rows_lag_in_another_table_waits() {
+        let staged = [
+            stretch(0, 1, 1, 0),
+            stretch(1, 1, 1, 0),
+            stretch(0, 2, 1, 1),
+        ];
+        let ends = [
+            end(0, 1, &[("a", 1), ("b", 1)]),
+            end(1, 2, &[("a", 1), ("b", 2)]),
+        ];
+        let taken = choose(&staged, Some(&ends), None, &["a", "b"], 9);
+        assert_eq!(
+            taken,
+            Choice::Take {
+                highs: [((0, "t0".to_owned(), 0), 0), ((1, "t1".to_owned(), 0), 0)].into(),
+                end: Some(0),
+                exact: true
+            }
+        );
+        assert_eq!(
+            choose(&staged[2..], Some(&ends[1..]), Some(1), &["a", "b"], 9),
+            Choice::Wait {
+                transaction: "2".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn a_transaction_after_one_of_which_nothing_is_staged_waits() {
+        let staged = [stretch(0, 5, 1, 0)];
+        let ends = [end(0, 4, &[("b", 1)]), end(1, 5, &[("a", 1)])];
+        assert_eq!(
+            choose(&staged, Some(&ends), None, &["a", "b"], 9),
+            Choice::Wait {
+                transaction: "4".to_owned()
+            }
+        );
+        // The END of a transaction that was merged before is a replay and holds up nothing.
+        assert_eq!(
+            highs(choose(&staged, Some(&ends), Some(4), &["a", "b"], 9)),
+            [(0, 0)]
+        );
+    }
+
+    #[test]
+    fn an_end_names_its_transaction_with_or_without_a_position() {
+        let payload = r#"{"status":"END","id":"571:53195832","event_count":1,
+            "data_collections":[{"data_collection":"public.a","event_count":1}],"ts_ms":1}"#;
+        let end = read_end(7, payload).unwrap().unwrap();
+        assert_eq!(
+            (end.transaction.as_str(), end.position),
+            ("571", Some(53_195_832))
+        );
+        assert_eq!(
+            read_end(8, r#"{"status":"BEGIN","id":"571","ts_ms":1}"#).unwrap(),
+            None
+        );
+        assert!(read_end(9, "{").is_err());
+    }
+}
