@@ -1,4 +1,6 @@
 use crate::model::Model;
+use crate::resolve::resolve;
+use crate::rules;
 use crate::spec::ModelSpec;
 use crate::{Diagnostic, Severity, Sources, parse, sort};
 
@@ -27,10 +29,17 @@ impl Checked {
 pub fn check(sources: &Sources) -> Checked {
     let parsed = parse(sources);
     let mut diagnostics = parsed.diagnostics;
+    let model = resolve(&parsed.spec, sources.first(), &mut diagnostics);
+    if let Some(model) = &model {
+        rules::check(model, &mut diagnostics);
+    }
+    let is_sound = diagnostics
+        .iter()
+        .all(|found| found.severity != Severity::Error);
     sort(&mut diagnostics, sources);
     Checked {
         spec: parsed.spec,
-        model: None,
+        model: model.filter(|_| is_sound),
         diagnostics,
     }
 }

@@ -11,6 +11,7 @@ mod diagnostic;
 pub mod graph;
 pub mod model;
 mod parse;
+mod resolve;
 pub mod rules;
 pub mod scalar;
 mod source;

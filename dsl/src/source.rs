@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Which file of [`Sources`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,15 +60,8 @@ impl Sources {
 
     /// Adds a file; the path is what diagnostics call it, relative to the model's root with `/` between folders.
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
-        let text = text.into();
-        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
-        let lines = std::iter::once(0).chain(starts).collect();
         let id = u32::try_from(self.files.len()).expect("a model has fewer than 2^32 files");
-        self.files.push(File {
-            path: path.into(),
-            text,
-            lines,
-        });
+        self.files.push(File::new(path, text.into()));
         FileId(id)
     }
 
@@ -77,6 +71,11 @@ impl Sources {
         let mut ids: Vec<FileId> = (0..).map(FileId).take(self.files.len()).collect();
         ids.sort_by_key(|&id| (self.path(id), id));
         ids
+    }
+
+    /// The file with the first path: where a finding about the whole model points. `.` if there is no file.
+    pub(crate) fn first(&self) -> FileId {
+        self.ids().first().copied().unwrap_or(FileId(0))
     }
 
     /// The path of a file.
@@ -107,11 +106,22 @@ impl Sources {
     }
 
     fn file(&self, id: FileId) -> &File {
-        &self.files[id.0 as usize]
+        static NO_FILE: LazyLock<File> = LazyLock::new(|| File::new(".", String::new()));
+        self.files.get(id.0 as usize).unwrap_or(&NO_FILE)
     }
 }
 
 impl File {
+    fn new(path: impl Into<String>, text: String) -> Self {
+        let starts = text.match_indices('\n').map(|(at, _)| at + 1);
+        let lines = std::iter::once(0).chain(starts).collect();
+        Self {
+            path: path.into(),
+            text,
+            lines,
+        }
+    }
+
     fn position(&self, at: usize) -> (usize, usize) {
         let at = at.min(self.text.len());
         let line = self.lines.partition_point(|&start| start <= at) - 1;

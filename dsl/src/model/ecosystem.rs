@@ -18,6 +18,8 @@ id!(
 pub struct Ecosystem {
     /// Its name.
     pub name: Spanned<EcosystemName>,
+    /// Who may change the ecosystem's document.
+    pub repository: Spanned<Repository>,
     /// What platforms run from.
     pub live: Spanned<Repository>,
     /// Declared zones and the repositories that define them.

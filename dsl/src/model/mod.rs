@@ -9,7 +9,7 @@ mod ecosystem;
 mod platform;
 mod workspace;
 
-pub use arena::Arena;
+pub use arena::{Arena, Id};
 pub use datastore::{
     Cdc, Column, Credential, DEFAULT_POSTGRES_PORT, DEFAULT_SCHEDULE, Dataset, DatasetId,
     Datastore, DatastoreId, Ingestion, PostgresSource, Source,

@@ -1,10 +1,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use chrono::{DateTime, Utc};
 use croner::parser::{CronParser, Seconds, Year};
 use thiserror::Error;
 
-use super::text;
+use super::{Duration, text};
 
 /// When something starts: a cron expression of five fields, in UTC.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,34 @@ impl Cron {
     }
 }
 
+impl Cron {
+    /// The longest time between two starts, as far as a year of them shows; none if there are not two.
+    #[must_use]
+    pub fn longest_pause(&self) -> Option<Duration> {
+        /// A week of a start every five minutes; enough of any schedule to see its pauses.
+        const STARTS: usize = 2016;
+        let cron = parser().parse(&self.0).ok()?;
+        let start = DateTime::<Utc>::from_timestamp(0, 0)?;
+        let starts: Vec<i64> = cron
+            .iter_after(start)
+            .take_while(|next| next.timestamp() <= YEAR_SECONDS)
+            .take(STARTS)
+            .map(|next| next.timestamp())
+            .collect();
+        let pauses = starts.windows(2).map(|pair| pair[1] - pair[0]);
+        Duration::from_seconds(u64::try_from(pauses.max()?).ok()?)
+    }
+}
+
+const YEAR_SECONDS: i64 = 366 * 24 * 3600;
+
+fn parser() -> CronParser {
+    CronParser::builder()
+        .seconds(Seconds::Disallowed)
+        .year(Year::Disallowed)
+        .build()
+}
+
 impl FromStr for Cron {
     type Err = CronError;
 
@@ -65,10 +94,7 @@ impl FromStr for Cron {
                  days, and `* , - /`"
             )));
         }
-        CronParser::builder()
-            .seconds(Seconds::Disallowed)
-            .year(Year::Disallowed)
-            .build()
+        parser()
             .parse(&cron)
             .map_err(|error| meaning(error.to_string()))?;
         Ok(Self(cron))
@@ -110,6 +136,15 @@ mod tests {
     fn another_text_is_no_schedule(text: &str, expected: &str) {
         let message = text.parse::<Cron>().unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
+    }
+
+    #[test_case("*/5 * * * *", Some("5m"))]
+    #[test_case("0,10 * * * *", Some("50m"))]
+    #[test_case("0 3 * * MON-FRI", Some("3d"))]
+    #[test_case("0 0 30 2 *", None; "never")]
+    fn the_longest_pause_is_seen(text: &str, expected: Option<&str>) {
+        let pause = text.parse::<Cron>().unwrap().longest_pause();
+        assert_eq!(pause.map(|pause| pause.to_string()).as_deref(), expected);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use workspace::{
 };
 pub use zone::GovernanceZoneSpec;
 
-use crate::Spanned;
+use crate::{Span, Spanned};
 
 /// A document of the model: its kind is its first key.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +89,20 @@ impl Document {
             Self::Workspace(_) => Kind::Workspace,
             Self::Assignment(_) => Kind::Assignment,
             Self::Platform(_) => Kind::Platform,
+        }
+    }
+
+    /// Where the name stands; the workspace of an assignment.
+    #[must_use]
+    pub const fn name_span(&self) -> Span {
+        match self {
+            Self::Ecosystem(spec) => spec.name.span,
+            Self::GovernanceZone(spec) => spec.name.span,
+            Self::Team(spec) => spec.name.span,
+            Self::Datastore(spec) => spec.name.span,
+            Self::Workspace(spec) => spec.name.span,
+            Self::Assignment(spec) => spec.workspace.span,
+            Self::Platform(spec) => spec.name.span,
         }
     }
 

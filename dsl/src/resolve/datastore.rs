@@ -1,0 +1,228 @@
+use std::collections::{BTreeSet, HashMap};
+
+use super::Resolver;
+use super::names::{Names, duplicates};
+use crate::model::{
+    Cdc, Column, Credential, DEFAULT_POSTGRES_PORT, DEFAULT_SCHEDULE, Dataset, DatasetId,
+    Datastore, DatastoreId, Ingestion, PostgresSource, Source,
+};
+use crate::rules::key;
+use crate::scalar::{Cron, did_you_mean};
+use crate::spec::{
+    CdcSpec, ColumnSpec, Consistency, CredentialSpec, DatasetSpec, DatastoreSpec, IngestionSpec,
+    PostgresSourceSpec, SourceSpec,
+};
+use crate::{Span, Spanned};
+
+impl Resolver<'_> {
+    pub(super) fn datastores(&mut self, specs: &[&DatastoreSpec]) {
+        for spec in specs {
+            let id = self.datastore(spec);
+            self.datastores.insert(spec.name.to_string(), id);
+        }
+    }
+
+    fn datastore(&mut self, spec: &DatastoreSpec) -> Option<DatastoreId> {
+        let name = spec.name.as_str();
+        let resolved: Vec<ResolvedDataset<'_>> = spec
+            .datasets
+            .iter()
+            .map(|dataset| self.dataset(name, dataset))
+            .collect();
+        duplicates(
+            spec.datasets.iter().map(|dataset| &dataset.name),
+            name,
+            |dataset| format!("datastore `{name}` has two datasets `{dataset}`"),
+            self.diagnostics,
+        );
+        let team = self.owner(name, &spec.team)?;
+        let store = self.model.datastores.push(Datastore {
+            name: spec.name.clone(),
+            team,
+            ingestion: ingestion(spec),
+            datasets: Vec::new(),
+        });
+        let mut names: Names<DatasetId> = Names::within();
+        let mut ids = Vec::with_capacity(resolved.len());
+        let mut seen = BTreeSet::new();
+        for dataset in resolved {
+            if seen.insert(&dataset.spec.name) {
+                let id = self.model.datasets.push(dataset.of(store));
+                names.insert(dataset.spec.name.to_string(), Some(id));
+                ids.push(id);
+            }
+        }
+        self.model.datastores[store].datasets = ids;
+        self.datasets.push(names);
+        Some(store)
+    }
+
+    fn dataset<'s>(&mut self, store: &str, spec: &'s DatasetSpec) -> ResolvedDataset<'s> {
+        let object = format!("{store}#{}", spec.name);
+        let name = &spec.name;
+        duplicates(
+            spec.columns.iter().map(|column| &column.name),
+            &object,
+            |column| format!("dataset `{name}` has two columns `{column}`"),
+            self.diagnostics,
+        );
+        for column in &spec.columns {
+            duplicates(
+                column.classifications.iter().flatten(),
+                &format!("{object}.{}", column.name),
+                |word| format!("column `{}` is classified `{word}` twice", column.name),
+                self.diagnostics,
+            );
+        }
+        let mut seen = BTreeSet::new();
+        let columns: Vec<&ColumnSpec> = spec
+            .columns
+            .iter()
+            .filter(|column| seen.insert(&column.name))
+            .collect();
+        let key = self.key(&object, spec, &columns);
+        ResolvedDataset { spec, columns, key }
+    }
+
+    /// The key's columns as places, after everything that is wrong with a key was reported.
+    fn key(
+        &mut self,
+        object: &str,
+        spec: &DatasetSpec,
+        columns: &[&ColumnSpec],
+    ) -> Vec<Spanned<usize>> {
+        let report = |this: &mut Self, span: Span, message: String, help: String| {
+            this.report(key::RULE.finding(object, span, message).with_help(help));
+        };
+        if spec.key.is_empty() {
+            let message = format!("dataset `{}` has an empty key", spec.name);
+            let help = "list the columns that tell its rows apart, such as `key: [id]`".to_owned();
+            report(self, spec.name.span, message, help);
+        }
+        duplicates(
+            &spec.key,
+            object,
+            |column| format!("the key of `{}` has column `{column}` twice", spec.name),
+            self.diagnostics,
+        );
+        let places: HashMap<&str, usize> = columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| (column.name.as_str(), place))
+            .collect();
+        let mut key = Vec::with_capacity(spec.key.len());
+        let mut seen = BTreeSet::new();
+        for column in &spec.key {
+            let Some(&place) = places.get(column.as_str()) else {
+                let message = format!(
+                    "the key of `{}` has `{column}`, which is no column",
+                    spec.name
+                );
+                let names = columns.iter().map(|column| column.name.as_str());
+                let help = did_you_mean(column.as_str(), names)
+                    .unwrap_or_else(|| format!("add `{column}` to the columns"));
+                report(self, column.span, message, help);
+                continue;
+            };
+            if !seen.insert(place) {
+                continue;
+            }
+            if let Some(nullable) = columns[place]
+                .nullable
+                .as_ref()
+                .filter(|nullable| nullable.value)
+            {
+                let message = format!("column `{column}` is in the key and nullable");
+                let help = "remove `nullable: true`; the source's key has no nulls".to_owned();
+                let finding = key::RULE
+                    .finding(format!("{object}.{column}"), nullable.span, message)
+                    .with_related(column.span, "in the key here")
+                    .with_help(help);
+                self.report(finding);
+            }
+            key.push(Spanned::new(place, column.span));
+        }
+        key
+    }
+}
+
+/// A dataset of which only the datastore is missing.
+struct ResolvedDataset<'s> {
+    spec: &'s DatasetSpec,
+    columns: Vec<&'s ColumnSpec>,
+    key: Vec<Spanned<usize>>,
+}
+
+impl ResolvedDataset<'_> {
+    fn of(&self, store: DatastoreId) -> Dataset {
+        let spec = self.spec;
+        let source_name = match &spec.from {
+            Some(from) => Spanned::new(from.as_str().to_owned(), from.span),
+            None => Spanned::new(spec.name.as_str().to_owned(), spec.name.span),
+        };
+        Dataset {
+            name: spec.name.clone(),
+            store,
+            source_name,
+            key: self.key.clone(),
+            columns: self
+                .columns
+                .iter()
+                .map(|column| resolved_column(column))
+                .collect(),
+        }
+    }
+}
+
+fn resolved_column(spec: &ColumnSpec) -> Column {
+    Column {
+        name: spec.name.clone(),
+        data_type: spec.r#type.clone(),
+        nullable: spec.nullable.is_some_and(|nullable| nullable.value),
+        classifications: spec.classifications.clone().unwrap_or_default(),
+    }
+}
+
+fn ingestion(spec: &DatastoreSpec) -> Ingestion {
+    let IngestionSpec::Cdc(CdcSpec {
+        source,
+        credential,
+        consistency,
+        schedule,
+    }) = &spec.ingestion;
+    let SourceSpec::Postgres(source) = source;
+    Ingestion::Cdc(Cdc {
+        source: Source::Postgres(postgres(source)),
+        credential: Credential::resolve(credential),
+        consistency: consistency
+            .map_or(Consistency::SingleDataset, |consistency| consistency.value),
+        schedule: schedule.clone().unwrap_or_else(|| {
+            let cron: Cron = DEFAULT_SCHEDULE
+                .parse()
+                .expect("the default schedule is one");
+            Spanned::new(cron, spec.name.span)
+        }),
+    })
+}
+
+fn postgres(spec: &PostgresSourceSpec) -> PostgresSource {
+    PostgresSource {
+        host: spec.host.clone(),
+        port: spec
+            .port
+            .map_or(DEFAULT_POSTGRES_PORT, |port| port.value.get()),
+        database: spec.database.clone(),
+        locations: spec.locations.clone().unwrap_or_default(),
+    }
+}
+
+impl Credential {
+    /// A credential as it was written: it has no defaults.
+    #[must_use]
+    pub fn resolve(spec: &CredentialSpec) -> Self {
+        Self {
+            name: spec.name.clone(),
+            credential_type: spec.r#type,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+use super::About;
+use crate::{RuleId, Severity};
+
+pub(crate) static RULE: About = About {
+    id: RuleId::new("key"),
+    severity: Severity::Error,
+    summary: "every dataset has a key of columns that are never null",
+    explanation: "The key tells the rows of a dataset apart: changes and deletions find their row by it. It lists one or more columns of the dataset, in key order; none of them is nullable.",
+};
