@@ -21,7 +21,7 @@ mod yaml;
 
 pub use check::{Checked, check};
 pub use diagnostic::{Diagnostic, Label, RuleId, Severity, sort};
-pub use graph::IntentionGraph;
+pub use graph::{GraphFormat, IntentionGraph};
 pub use model::Model;
 pub use parse::{LANGUAGE_VERSION, Parsed, parse};
 pub use source::{FileId, Place, Sources, Span};

@@ -3,6 +3,8 @@
 mod build;
 mod text;
 
+pub use text::GraphFormat;
+
 use crate::model::{DatasetId, DatastoreId, GroupId, PlatformId};
 use crate::scalar::Duration;
 use crate::spec::Versions;

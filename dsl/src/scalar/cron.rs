@@ -88,7 +88,7 @@ impl FromStr for Cron {
             reason,
         };
         // `L`, `W`, `#` and `?` are extensions that Airflow's cron parser reads differently or not at all.
-        if let Some(extension) = cron.chars().find(|&c| !is_portable(c)) {
+        if let Some(extension) = extension(&cron) {
             return Err(meaning(format!(
                 "`{extension}` is not understood by every scheduler; use digits, names of months and \
                  days, and `* , - /`"
@@ -101,8 +101,16 @@ impl FromStr for Cron {
     }
 }
 
-fn is_portable(c: char) -> bool {
-    c.is_ascii_digit() || c.is_ascii_alphabetic() || matches!(c, '*' | ',' | '-' | '/' | ' ')
+/// The first word that is neither a number, nor one of the signs that every scheduler knows, nor a name.
+fn extension(cron: &str) -> Option<&str> {
+    const NAMES: &str =
+        "SUN MON TUE WED THU FRI SAT JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC";
+    let mut words = cron.split([' ', ',', '-', '/']);
+    words.find(|word| {
+        let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+        let is_name = NAMES.split(' ').any(|name| name.eq_ignore_ascii_case(word));
+        !(is_number || is_name || *word == "*")
+    })
 }
 
 impl fmt::Display for Cron {
@@ -130,8 +138,8 @@ mod tests {
     #[test_case("0 */5 * * * *", "has 6 fields"; "seconds")]
     #[test_case("@daily", "has 1 fields"; "alias")]
     #[test_case("61 * * * *", "is no schedule"; "minute out of range")]
-    #[test_case("* * * * FOO", "is no schedule"; "unknown day")]
-    #[test_case("* * L * *", "is no schedule"; "last day")]
+    #[test_case("* * * * FOO", "`FOO` is not understood"; "unknown day")]
+    #[test_case("* * L * *", "`L` is not understood"; "last day")]
     #[test_case("* * ? * *", "is not understood by every scheduler"; "question mark")]
     fn another_text_is_no_schedule(text: &str, expected: &str) {
         let message = text.parse::<Cron>().unwrap_err().to_string();
