@@ -59,14 +59,16 @@ pub fn source_connector(platform: &str, store: &str) -> String {
     format!("{platform}.{store}.source")
 }
 
-/// The connector that writes a dataset's events to its staging table.
+/// The connector that writes a store's events to staging tables.
 #[must_use]
-pub fn sink_connector(platform: &str, store: &str, dataset: &str) -> String {
-    // A connector's name is part of a path of the REST interface and of the consumer group's name.
-    shorten(
-        format!("{platform}.{store}.sink.{}", super::fold(dataset)),
-        MAX_TOPIC_BYTES,
-    )
+pub fn sink_connector(platform: &str, store: &str) -> String {
+    format!("{platform}.{store}.sink")
+}
+
+/// What a dataset is called among the transforms of its store's sink.
+#[must_use]
+pub fn transform(dataset: &str) -> String {
+    super::fold(dataset)
 }
 
 /// The connector that writes a store's transaction ends to its control table.
@@ -96,14 +98,10 @@ mod tests {
         }
 
         #[test]
-        fn connectors_of_a_store_are_legal_and_distinct(
-            platform in own_name(),
-            store in own_name(),
-            dataset in ".{1,300}",
-        ) {
+        fn connectors_of_a_store_are_legal_and_distinct(platform in own_name(), store in own_name()) {
             let names = [
                 source_connector(&platform, &store),
-                sink_connector(&platform, &store, &dataset),
+                sink_connector(&platform, &store),
                 control_connector(&platform, &store),
             ];
             for name in &names {

@@ -23,6 +23,13 @@ pub fn label_value(name: &str) -> String {
     label(&[name], MAX_LABEL_BYTES)
 }
 
+/// The value of the label that names a stream.
+#[must_use]
+pub fn stream_label(store: &str, dataset: Option<&str>) -> String {
+    let parts: Vec<&str> = std::iter::once(store).chain(dataset).collect();
+    label(&parts, MAX_LABEL_BYTES)
+}
+
 /// The environment variable of one key of a Secret: the credential's name in upper case, `-` to `_`, with the suffix.
 #[must_use]
 pub fn variable(credential: &str, suffix: &str) -> String {
@@ -77,6 +84,7 @@ mod tests {
             let pod = pod(&platform, &store, Some(&dataset));
             prop_assert!(is_label(&pod) && pod.len() + POD_SUFFIX_BYTES <= 63, "{}", pod);
             prop_assert!(is_label(&label_value(&dataset)));
+            prop_assert!(is_label(&stream_label(&store, Some(&dataset))));
         }
     }
 

@@ -22,6 +22,16 @@ const SUFFIX_BYTES: usize = 9;
 /// What stands between the parts of a name. Our own names have no double dash, so none of their parts holds it.
 const SEPARATOR: &str = "__";
 
+/// The longest name of a file, with room for what an editor or a version control system appends.
+const MAX_FILE_BYTES: usize = 200;
+
+/// The file of a stream's spec, relative to `platform.json`.
+#[must_use]
+pub fn stream_file(store: &str, dataset: Option<&str>) -> String {
+    let parts: Vec<&str> = std::iter::once(store).chain(dataset).collect();
+    format!("streams/{}.json", shorten(join(&parts), MAX_FILE_BYTES))
+}
+
 /// `[a-z0-9_]` of a name: kebab to snake, ASCII upper case to lower case, every other character to `_`.
 fn fold(name: &str) -> String {
     name.chars()

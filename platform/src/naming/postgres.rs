@@ -1,5 +1,6 @@
 //! Names in Postgres: at most 63 bytes, unique in the database (schemas, roles) or in their schema (tables, views).
 
+use milepost_dsl::scalar::ColumnName;
 use milepost_job_spec::{CONTROL_SCHEMA, MAX_IDENT_BYTES, PgIdent, TableRef};
 
 use super::{SEPARATOR, fold, join, shorten};
@@ -68,6 +69,12 @@ pub fn workspace(name: &str) -> PgIdent {
     ident(fold(name))
 }
 
+/// What a dataset's tables and views would be called if names had no bound.
+#[must_use]
+pub fn full_name(store: &str, dataset: &str) -> String {
+    join(&[store, dataset])
+}
+
 /// A workspace's view of the live rows of a dataset.
 #[must_use]
 pub fn live_view(store: &str, dataset: &str) -> PgIdent {
@@ -87,11 +94,11 @@ pub fn as_of_function(store: &str, dataset: &str) -> PgIdent {
 }
 
 /// A column: the source's own name as it is, cut only where Postgres would cut it.
-///
-/// `None` for a name that no database column has: empty, or with a NUL character.
 #[must_use]
-pub fn column(name: &str) -> Option<PgIdent> {
-    shorten(name.to_owned(), MAX_IDENT_BYTES).parse().ok()
+pub fn column(name: &ColumnName) -> PgIdent {
+    shorten(name.to_string(), MAX_IDENT_BYTES)
+        .parse()
+        .expect("a column's name is not empty and holds no NUL")
 }
 
 /// Why this schema or role cannot be made, if it cannot.
@@ -194,7 +201,7 @@ mod tests {
 
         #[test]
         fn a_column_keeps_its_name_up_to_63_bytes(name in "[^\u{0}]{1,80}") {
-            let column = column(&name).expect("the name is not empty and has no NUL");
+            let column = column(&name.parse().unwrap());
             if name.len() <= 63 {
                 prop_assert_eq!(column.as_str(), name);
             } else {

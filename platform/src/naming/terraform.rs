@@ -8,10 +8,10 @@ pub fn source(store: &str) -> String {
     join(&[store, "source"])
 }
 
-/// The resource of a dataset's sink connector.
+/// The resource of a store's sink connector.
 #[must_use]
-pub fn sink(store: &str, dataset: &str) -> String {
-    join(&[store, "sink", dataset])
+pub fn sink(store: &str) -> String {
+    join(&[store, "sink"])
 }
 
 /// The resource of a store's control connector.
@@ -35,8 +35,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn resources_are_legal_and_distinct(store in own_name(), dataset in ".{0,80}") {
-            let names = [source(&store), sink(&store, &dataset), control(&store)];
+        fn resources_are_legal_and_distinct(store in own_name()) {
+            let names = [source(&store), sink(&store), control(&store)];
             for name in &names {
                 prop_assert!(name.starts_with(|c: char| c.is_ascii_lowercase()));
                 prop_assert!(name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'));

@@ -1,0 +1,89 @@
+//! `implementation: {kubernetes-postgres: {…}}`: Debezium brings changes into staging tables of a Postgres, Airflow starts
+//! merge pods on Kubernetes.
+
+mod config;
+mod connectors;
+mod dags;
+mod rules;
+mod served;
+mod streams;
+
+pub use config::{
+    DEADLINE_MARGIN_SECONDS, DEFAULT_CONNECT_PORT, DEFAULT_CPU,
+    DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_RETRY_SECONDS,
+    DEFAULT_MAX_ROWS, DEFAULT_MEMORY, DEFAULT_POSTGRES_PORT, DEFAULT_RETRIES,
+    DEFAULT_RETRY_SECONDS, DEFAULT_RUN_SECONDS, DEFAULT_STARTUP_SECONDS, DEFAULT_STOP_SECONDS,
+    KubernetesPostgresConfig,
+};
+pub use rules::RULES;
+pub use served::Served;
+
+use milepost_dsl::Diagnostic;
+use milepost_dsl::model::{Cdc, Dataset, Datastore, Ingestion, PostgresSource, Source};
+use milepost_job_spec::ModelVersion;
+
+use crate::credential::CredentialStore;
+use crate::naming;
+use crate::plan::{AirflowPlan, ConnectPlan, Plan};
+
+/// Everything that the platform cannot do with what it is asked for.
+pub(crate) fn lint(served: &Served<'_>) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    for rule in RULES {
+        rule.check(served, &mut findings);
+    }
+    findings
+}
+
+/// The plan of a graph in which lint finds no error.
+pub(crate) fn plan(served: &Served<'_>, version: &ModelVersion) -> Plan {
+    let streams = streams::specs(served);
+    Plan {
+        index: streams::index(served, &streams, version),
+        airflow: AirflowPlan {
+            version: served.config.airflow,
+            files: dags::files(served),
+        },
+        connect: ConnectPlan {
+            url: served.config.connect_url.clone(),
+            files: connectors::files(served),
+        },
+        streams,
+    }
+}
+
+/// Secrets of the platform's namespace.
+pub(crate) const fn credential_store() -> Option<CredentialStore> {
+    Some(CredentialStore::Kubernetes)
+}
+
+/// The scheme by which its tables are named.
+pub(crate) const fn naming_scheme() -> Option<u32> {
+    Some(naming::SCHEME)
+}
+
+/// How a store is captured; so far there is one way.
+const fn cdc(store: &Datastore) -> &Cdc {
+    match &store.ingestion {
+        Ingestion::Cdc(cdc) => cdc,
+    }
+}
+
+/// The database that a store is captured from; so far there is one kind.
+const fn source(store: &Datastore) -> &PostgresSource {
+    match &cdc(store).source {
+        Source::Postgres(source) => source,
+    }
+}
+
+/// The schema and the table of a dataset at its source; Postgres looks into `public` where no schema is named.
+fn source_table(dataset: &Dataset) -> (&str, &str) {
+    let name = dataset.source_name.value.as_str();
+    name.split_once('.').unwrap_or(("public", name))
+}
+
+/// The table as the connector and END events call it: `public.customers`.
+fn source_name(dataset: &Dataset) -> String {
+    let (schema, table) = source_table(dataset);
+    format!("{schema}.{table}")
+}

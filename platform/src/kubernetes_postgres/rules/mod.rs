@@ -1,0 +1,60 @@
+//! What this platform cannot do, said in the user's YAML.
+
+mod altered_values;
+mod credential_store;
+mod key_type;
+mod large_values;
+mod name_collision;
+mod reserved_name;
+mod shared_database;
+mod shortened_name;
+mod source_table;
+mod unmappable_type;
+mod unused_override;
+
+use milepost_dsl::model::{Column, Dataset, Datastore};
+use milepost_dsl::rules::Rule;
+
+use super::Served;
+
+/// Every rule of the platform, in the order of their names.
+pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
+    &altered_values::AlteredValues,
+    &credential_store::CredentialStoreRule,
+    &key_type::KeyType,
+    &large_values::LargeValues,
+    &name_collision::NameCollision,
+    &reserved_name::ReservedName,
+    &shared_database::SharedDatabase,
+    &shortened_name::ShortenedName,
+    &source_table::SourceTable,
+    &unmappable_type::UnmappableType,
+    &unused_override::UnusedOverride,
+];
+
+/// `shop#customers`.
+fn dataset_path(store: &Datastore, dataset: &Dataset) -> String {
+    format!("{}#{}", store.name, dataset.name)
+}
+
+/// `shop#customers.email`.
+fn column_path(store: &Datastore, dataset: &Dataset, column: &Column) -> String {
+    format!("{}.{}", dataset_path(store, dataset), column.name)
+}
+
+/// Names in backticks with commas between them.
+fn listed<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    quoted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_in_the_order_of_their_names_and_none_is_there_twice() {
+        let names: Vec<&str> = RULES.iter().map(|rule| rule.about().id.as_str()).collect();
+        assert!(names.windows(2).all(|pair| pair[0] < pair[1]), "{names:?}");
+    }
+}

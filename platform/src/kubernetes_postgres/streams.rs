@@ -1,0 +1,227 @@
+//! What merge jobs read: a spec per stream and the index of the platform.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use milepost_dsl::graph::{History, Ingest, IngestedDataset};
+use milepost_dsl::model::{Column, Retention};
+use milepost_dsl::scalar::CredentialType;
+use milepost_dsl::spec;
+use milepost_job_spec::{
+    ColumnSpec, DatabaseAddress, DatasetSpec, Digest, Limits, ModelVersion, PLATFORM_PLAN_VERSION,
+    PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamEntry, StreamKey,
+    StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
+};
+
+use super::{
+    DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_ROWS, Served,
+    credential_store, source_name,
+};
+use crate::naming;
+use crate::naming::postgres as names;
+use crate::type_mapping;
+
+/// The spec of every stream by its file.
+pub(super) fn specs(served: &Served<'_>) -> BTreeMap<String, StreamSpec> {
+    let ingests = served.graph.ingests.iter();
+    ingests
+        .map(|ingest| {
+            let spec = spec(served, ingest);
+            let file = naming::stream_file(&spec.stream.store, spec.stream.dataset.as_deref());
+            (file, spec)
+        })
+        .collect()
+}
+
+/// The index of the platform.
+pub(super) fn index(
+    served: &Served<'_>,
+    specs: &BTreeMap<String, StreamSpec>,
+    version: &ModelVersion,
+) -> PlatformPlan {
+    let config = &served.config;
+    let variable = |suffix| naming::kubernetes::variable(&config.postgres_credential, suffix);
+    PlatformPlan {
+        version: PLATFORM_PLAN_VERSION,
+        platform: served.platform.name.to_string(),
+        model: version.clone(),
+        database: DatabaseAddress {
+            host: config.postgres_host.clone(),
+            port: config.postgres_port,
+            database: config.postgres_database.clone(),
+            user_variable: variable("_USER"),
+            password_variable: variable("_PASSWORD"),
+        },
+        streams: specs
+            .iter()
+            .map(|(file, spec)| StreamEntry {
+                stream: spec.stream.clone(),
+                file: file.clone(),
+                digest: Digest::of(spec.to_json().as_bytes()),
+            })
+            .collect(),
+        tables: tables(specs).into_iter().collect(),
+        workspaces: workspaces(served),
+    }
+}
+
+/// Every table that the streams need.
+fn tables(specs: &BTreeMap<String, StreamSpec>) -> BTreeSet<TableRef> {
+    let mut tables = BTreeSet::new();
+    for spec in specs.values() {
+        tables.extend(spec.transactions.clone());
+        for dataset in &spec.datasets {
+            tables.extend([dataset.staging.clone(), dataset.merge.clone()]);
+            tables.extend(dataset.live.clone());
+            tables.extend(dataset.closed.clone());
+        }
+    }
+    tables
+}
+
+/// The schemas of workspaces of which the platform serves a group.
+fn workspaces(served: &Served<'_>) -> Vec<WorkspaceSchema> {
+    let exports = served.graph.exports.iter();
+    let ids: BTreeSet<_> = exports
+        .map(|export| served.model.groups[export.group].workspace)
+        .collect();
+    ids.into_iter()
+        .map(|id| {
+            let workspace = served.model.workspaces[id].name.to_string();
+            let schema = names::workspace(&workspace);
+            WorkspaceSchema {
+                role: schema.clone(),
+                schema,
+                workspace,
+            }
+        })
+        .collect()
+}
+
+fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
+    let platform = served.platform.name.as_str();
+    let store = served.model.datastores[ingest.store].name.as_str();
+    let mut datasets: Vec<DatasetSpec> = ingest
+        .datasets
+        .iter()
+        .map(|ingested| dataset(served, store, ingested))
+        .collect();
+    datasets.sort_by(|a, b| a.name.cmp(&b.name));
+    StreamSpec {
+        version: STREAM_SPEC_VERSION,
+        stream: key(served, ingest),
+        source: SourcePosition::Postgres,
+        datasets,
+        transactions: ingest
+            .together
+            .then(|| names::control_table(platform, store)),
+        limits: Limits {
+            max_rows: served
+                .settings(ingest)
+                .and_then(|settings| settings.max_rows.as_ref())
+                .map_or(DEFAULT_MAX_ROWS, |max_rows| max_rows.value.get()),
+            max_quarantined: DEFAULT_MAX_QUARANTINED,
+            incomplete_transaction_seconds: DEFAULT_INCOMPLETE_TRANSACTION_SECONDS,
+        },
+    }
+}
+
+/// Which stream an ingest is.
+pub(super) fn key(served: &Served<'_>, ingest: &Ingest) -> StreamKey {
+    StreamKey {
+        platform: served.platform.name.to_string(),
+        store: served.model.datastores[ingest.store].name.to_string(),
+        dataset: served.stream_dataset(ingest).map(str::to_owned),
+    }
+}
+
+fn dataset(served: &Served<'_>, store: &str, ingested: &IngestedDataset) -> DatasetSpec {
+    let platform = served.platform.name.as_str();
+    let dataset = &served.model.datasets[ingested.dataset];
+    let name = dataset.name.as_str();
+    let strategy = match ingested.history {
+        History::LiveOnly => Strategy::LiveOnly,
+        History::Milestoned { versions, .. } => Strategy::Milestoned {
+            versions: match versions {
+                spec::Versions::All => Versions::All,
+                spec::Versions::LastPerBatch => Versions::LastPerBatch,
+            },
+        },
+    };
+    let partition = |table: fn(&str, &str, &str) -> TableRef| {
+        strategy
+            .is_milestoned()
+            .then(|| table(platform, store, name))
+    };
+    DatasetSpec {
+        name: name.to_owned(),
+        source_name: source_name(dataset),
+        naming: naming::SCHEME,
+        staging: names::staging_table(platform, store, name),
+        merge: names::merge_table(platform, store, name),
+        live: partition(names::live_partition),
+        closed: partition(names::closed_partition),
+        strategy,
+        key: dataset
+            .key_columns()
+            .map(|column| names::column(&column.name))
+            .collect(),
+        columns: dataset.columns.iter().map(column).collect(),
+        views: views(served, store, name, ingested),
+    }
+}
+
+fn column(column: &Column) -> ColumnSpec {
+    let mapping = type_mapping::map(&column.data_type).expect("lint refuses unmappable types");
+    let name = names::column(&column.name);
+    ColumnSpec {
+        staged_as: name.clone(),
+        name,
+        merge_type: mapping.merge,
+        staging_type: mapping.staging,
+        nullable: column.nullable,
+        placeholder: mapping.placeholder,
+    }
+}
+
+/// One view per workspace: with history if any of its groups asks for it.
+fn views(
+    served: &Served<'_>,
+    store: &str,
+    dataset: &str,
+    ingested: &IngestedDataset,
+) -> Vec<ViewSpec> {
+    let mut workspaces = BTreeMap::new();
+    for &id in &ingested.consumers {
+        let group = &served.model.groups[id];
+        let history = match group.retention {
+            Retention::LiveOnly => false,
+            Retention::Milestoned { .. } => true,
+        };
+        *workspaces.entry(group.workspace).or_insert(false) |= history;
+    }
+    workspaces
+        .into_iter()
+        .map(|(id, history)| {
+            let schema = names::workspace(served.model.workspaces[id].name.as_str());
+            ViewSpec {
+                role: schema.clone(),
+                schema,
+                live: names::live_view(store, dataset),
+                history: history.then(|| names::history_view(store, dataset)),
+                as_of: history.then(|| names::as_of_function(store, dataset)),
+            }
+        })
+        .collect()
+}
+
+/// The variables in which a merge pod finds user and password of the platform's Postgres.
+pub(super) fn database_variables(served: &Served<'_>) -> Vec<crate::credential::SecretVariable> {
+    credential_store()
+        .map(|store| {
+            store.variables(
+                &served.config.postgres_credential,
+                CredentialType::UsernamePassword,
+            )
+        })
+        .unwrap_or_default()
+}
