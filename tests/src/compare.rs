@@ -43,6 +43,21 @@ pub fn load_truth(database: &mut Database, dataset: &DatasetSpec, csv: &str, hea
     database.copy_in(&format!("copy truth from stdin ({options})"), csv);
 }
 
+/// Takes the temporary table `truth` from another table with the dataset's columns.
+pub fn copy_truth(database: &mut Database, dataset: &DatasetSpec, from: &str) {
+    let columns = columns(dataset);
+    database.run(&format!(
+        "drop table if exists truth; create temporary table truth as select {columns} from {from}"
+    ));
+}
+
+/// How many rows are live.
+#[must_use]
+pub fn live_count(database: &mut Database, dataset: &DatasetSpec) -> usize {
+    let sql = format!("select count(*) from {}", live(dataset));
+    database.value(&sql).parse().unwrap_or_default()
+}
+
 /// Demands that live rows are exactly these images: the same keys, the same stored values.
 ///
 /// # Panics

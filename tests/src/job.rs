@@ -1,5 +1,5 @@
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
@@ -129,7 +129,19 @@ pub fn publish(database: &Database, specs: &[StreamSpec]) {
 #[must_use]
 pub fn publish_model(database: &Database, specs: &[StreamSpec], order: u64) -> Run {
     let directory = TempDir::new().expect("the temporary directory is writable");
-    std::fs::create_dir(directory.path().join("streams")).expect("the directory is new");
+    write_plan(database, specs, order, directory.path());
+    let from = directory.path().display().to_string();
+    Job::new(database.url())
+        .args(["publish", "--from", &from])
+        .run()
+}
+
+/// Writes `platform.json` and `streams/*.json` as `milepost render` would.
+///
+/// # Panics
+/// If the files cannot be written.
+pub fn write_plan(database: &Database, specs: &[StreamSpec], order: u64, directory: &Path) {
+    std::fs::create_dir(directory.join("streams")).expect("the directory is new");
     let mut plan = PlatformPlan {
         version: PLATFORM_PLAN_VERSION,
         platform: specs
@@ -154,7 +166,7 @@ pub fn publish_model(database: &Database, specs: &[StreamSpec], order: u64) -> R
         let json = spec.to_json();
         let name = spec.stream.dataset.as_ref().unwrap_or(&spec.stream.store);
         let file = format!("streams/{name}.json");
-        std::fs::write(directory.path().join(&file), &json).expect("the directory is writable");
+        std::fs::write(directory.join(&file), &json).expect("the directory is writable");
         plan.streams.push(StreamEntry {
             stream: spec.stream.clone(),
             file,
@@ -168,12 +180,8 @@ pub fn publish_model(database: &Database, specs: &[StreamSpec], order: u64) -> R
             plan.tables.extend(dataset.closed.clone());
         }
     }
-    std::fs::write(directory.path().join("platform.json"), plan.to_json())
+    std::fs::write(directory.join("platform.json"), plan.to_json())
         .expect("the directory is writable");
-    let from = directory.path().display().to_string();
-    Job::new(database.url())
-        .args(["publish", "--from", &from])
-        .run()
 }
 
 /// The binary beside this test, built once per test process: `cargo test` builds no binaries of other packages.

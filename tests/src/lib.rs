@@ -8,6 +8,7 @@ pub mod compare;
 mod database;
 mod fence;
 mod job;
+mod mirror;
 mod postgres;
 mod reference_merge;
 pub mod shop;
@@ -15,7 +16,8 @@ pub mod stage;
 mod version;
 
 pub use database::Database;
-pub use job::{Job, Run, publish, publish_model};
+pub use job::{Job, Run, publish, publish_model, write_plan};
+pub use mirror::Mirror;
 pub use postgres::Cluster;
 pub use reference_merge::Reference;
 pub use version::{Counts, Version};

@@ -62,6 +62,15 @@ impl Cluster {
         self.copy_of("template0")
     }
 
+    /// A copy of a database, which nobody may use meanwhile.
+    #[must_use]
+    pub fn copy(&self, original: Database) -> (Database, Database) {
+        let name = original.name().to_owned();
+        drop(original);
+        let copy = self.copy_of(&name);
+        (Database::connect(&self.url(&name)), copy)
+    }
+
     /// A connection URL of a database of this cluster.
     #[must_use]
     pub fn url(&self, database: &str) -> String {

@@ -2,4 +2,20 @@
 //!
 //! One test binary, so that one private cluster serves all of it.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+mod bad_input;
+mod cluster;
+mod kill;
+mod random;
 mod reference;
+mod shop;
+
+/// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.
+fn seed() -> u64 {
+    let given = std::env::var("MILEPOST_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    given.unwrap_or_else(|| now.map_or(0, |now| u64::from(now.subsec_nanos())))
+}

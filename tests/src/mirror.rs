@@ -1,0 +1,290 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use milepost_job_spec::StreamSpec;
+use milepost_simulator::{Image, StagedRow};
+
+use crate::{Database, Reference, Version, compare, stage};
+
+/// The reference merge beside the real one: it learns from the metrics where each batch was cut and when it was, merges
+/// the same rows, and demands the same live rows, versions, counts and quarantine.
+#[derive(Debug)]
+pub struct Mirror<'a> {
+    spec: &'a StreamSpec,
+    tables: Vec<Reference>,
+    staged: Vec<StagedRow>,
+    watermarks: BTreeMap<(String, i32), i64>,
+    batch_number: i64,
+    batch_time: i64,
+    /// In which batches the rows of each source transaction were.
+    transactions: BTreeMap<String, BTreeSet<i64>>,
+}
+
+/// A row of `milepost.batches`.
+struct Batch {
+    id: String,
+    number: i64,
+    time: i64,
+    cut: BTreeMap<(String, i32), i64>,
+}
+
+/// Every class of a staged row, and `closed`: the columns of `milepost.batch_datasets`.
+const CLASSES: [&str; 9] = [
+    "inserted",
+    "updated",
+    "deleted",
+    "unchanged",
+    "overtaken",
+    "replayed",
+    "quarantined",
+    "truncate",
+    "closed",
+];
+
+impl<'a> Mirror<'a> {
+    /// A stream that has merged nothing.
+    #[must_use]
+    pub fn new(spec: &'a StreamSpec) -> Self {
+        Self {
+            spec,
+            tables: vec![Reference::default(); spec.datasets.len()],
+            staged: Vec::new(),
+            watermarks: BTreeMap::new(),
+            batch_number: 0,
+            batch_time: i64::MIN / 2,
+            transactions: BTreeMap::new(),
+        }
+    }
+
+    /// Stages rows for both.
+    pub fn stage(&mut self, database: &mut Database, rows: &[&StagedRow]) {
+        stage::rows(database, self.spec, rows);
+        self.staged.extend(rows.iter().copied().cloned());
+    }
+
+    /// Merges what the real merge has merged since the last call, batch by batch, and compares. Returns the number of batches.
+    ///
+    /// # Panics
+    /// Where the two differ.
+    pub fn follow(&mut self, database: &mut Database) -> usize {
+        let batches = self.batches(database);
+        for batch in &batches {
+            self.merge(database, batch);
+        }
+        let when = format!("batch {}", self.batch_number);
+        for (place, dataset) in self.spec.datasets.iter().enumerate() {
+            let mut merged = compare::versions(database, dataset);
+            let expected = self.versions(place);
+            if dataset.strategy.is_milestoned() {
+                compare::invariants_hold(&merged, &when);
+            }
+            merged.retain(|version| expected.binary_search(version).is_err());
+            let found = compare::versions(database, dataset);
+            let missing: Vec<&Version> = expected
+                .iter()
+                .filter(|version| found.binary_search(version).is_err())
+                .take(3)
+                .collect();
+            merged.truncate(3);
+            assert!(
+                merged.is_empty() && missing.is_empty(),
+                "{when}, `{}`: too many {merged:#?}, missing {missing:#?}",
+                dataset.name
+            );
+        }
+        self.compare_quarantine(database, &when);
+        batches.len()
+    }
+
+    /// Has everything staged been merged?
+    #[must_use]
+    pub fn is_caught_up(&self) -> bool {
+        self.staged.iter().all(|row| {
+            let watermark = self.watermarks.get(&(row.topic.clone(), row.partition));
+            watermark.is_some_and(|watermark| row.offset <= *watermark)
+        })
+    }
+
+    /// Demands that no source transaction was merged in more than one batch.
+    ///
+    /// # Panics
+    /// If one was.
+    pub fn transactions_are_whole(&self) {
+        for (transaction, batches) in &self.transactions {
+            assert_eq!(
+                batches.len(),
+                1,
+                "transaction {transaction} was split over {batches:?}"
+            );
+        }
+    }
+
+    /// The live images of a dataset, by key.
+    #[must_use]
+    pub fn live(&self, place: usize) -> Vec<Image> {
+        self.tables[place]
+            .live
+            .values()
+            .map(|version| version.image.clone())
+            .collect()
+    }
+
+    /// How many rows are or were in quarantine.
+    #[must_use]
+    pub fn quarantined(&self) -> usize {
+        self.tables.iter().map(|table| table.quarantine.len()).sum()
+    }
+
+    fn versions(&self, place: usize) -> Vec<Version> {
+        let table = &self.tables[place];
+        let mut versions: Vec<Version> = table.live.values().cloned().collect();
+        if self.spec.datasets[place].strategy.is_milestoned() {
+            versions.extend(table.closed.iter().cloned());
+        } else {
+            // A live-only table has no times.
+            for version in &mut versions {
+                (version.dp_in, version.dp_source_ts) = (0, None);
+            }
+        }
+        versions.sort();
+        versions
+    }
+
+    fn merge(&mut self, database: &mut Database, batch: &Batch) {
+        let own: Vec<StagedRow> = self
+            .staged
+            .iter()
+            .filter(|row| {
+                let partition = (row.topic.clone(), row.partition);
+                let from = self.watermarks.get(&partition).copied().unwrap_or(-1);
+                let to = batch.cut.get(&partition).copied().unwrap_or(from);
+                (from + 1..=to).contains(&row.offset)
+            })
+            .cloned()
+            .collect();
+        for row in &own {
+            if let Some(id) = row
+                .transaction_id
+                .as_ref()
+                .and_then(|id| id.split(':').next())
+            {
+                self.transactions
+                    .entry(id.to_owned())
+                    .or_default()
+                    .insert(batch.number);
+            }
+        }
+        let mut most = 1;
+        for (place, dataset) in self.spec.datasets.iter().enumerate() {
+            let mut rows: Vec<&StagedRow> = own.iter().filter(|row| row.dataset == place).collect();
+            rows.sort_by_key(|row| (row.topic.clone(), row.partition, row.offset));
+            let counts = self.tables[place].merge(dataset, &rows, batch.time);
+            most = most.max(counts.most);
+            let expected: Vec<usize> = CLASSES
+                .iter()
+                .map(|class| counts.classes.get(class).copied().unwrap_or_default())
+                .collect();
+            assert_eq!(counts.staged(), rows.len(), "every row is of one class");
+            let found = counts_of(database, &batch.id, &dataset.name);
+            assert_eq!(
+                found, expected,
+                "counts of `{}` in batch {}: {CLASSES:?} (found, expected)",
+                dataset.name, batch.number
+            );
+        }
+        let earliest = self.batch_time + i64::try_from(most).unwrap_or(i64::MAX);
+        assert!(
+            batch.time >= earliest,
+            "batch {} has no room for its events",
+            batch.number
+        );
+        assert_eq!(
+            batch.number,
+            self.batch_number + 1,
+            "batches are numbered without gaps"
+        );
+        self.batch_time = batch.time;
+        self.batch_number = batch.number;
+        self.watermarks.extend(batch.cut.clone());
+    }
+
+    fn batches(&self, database: &mut Database) -> Vec<Batch> {
+        let stream = &self.spec.stream;
+        let dataset = match &stream.dataset {
+            Some(dataset) => format!("= '{dataset}'"),
+            None => "is null".to_owned(),
+        };
+        let rows = database.rows(&format!(
+            "select id, batch_number, (extract(epoch from batch_time) * 1000000)::bigint from milepost.batches
+              where platform = '{}' and store = '{}' and dataset {dataset} and status = 'succeeded'
+                and batch_number > {} order by batch_number",
+            stream.platform, stream.store, self.batch_number
+        ));
+        let number = |text: &Option<String>| -> i64 {
+            text.as_ref()
+                .and_then(|text| text.parse().ok())
+                .expect("a number")
+        };
+        rows.iter()
+            .map(|row| {
+                let id = row[0].clone().expect("an id");
+                let positions = database.rows(&format!(
+                    "select p->>'topic', p->>'partition', p->>'offset'
+                       from milepost.batches, jsonb_array_elements(positions_to) p where id = {id}"
+                ));
+                let partition = |row: &Vec<Option<String>>| {
+                    let partition = i32::try_from(number(&row[1])).expect("a partition");
+                    (
+                        (row[0].clone().expect("a topic"), partition),
+                        number(&row[2]),
+                    )
+                };
+                Batch {
+                    id,
+                    number: number(&row[1]),
+                    time: number(&row[2]),
+                    cut: positions.iter().map(partition).collect(),
+                }
+            })
+            .collect()
+    }
+
+    fn compare_quarantine(&self, database: &mut Database, when: &str) {
+        for (place, dataset) in self.spec.datasets.iter().enumerate() {
+            let mut expected = self.tables[place].quarantine.clone();
+            expected.sort();
+            let found: Vec<(String, i32, i64)> = database
+                .rows(&format!(
+                    "select topic, partition, \"offset\" from milepost.quarantine
+                      where dataset = '{}' order by 1, 2, 3",
+                    dataset.name
+                ))
+                .into_iter()
+                .map(|row| {
+                    let text = |place: usize| row[place].clone().unwrap_or_default();
+                    (
+                        text(0),
+                        text(1).parse().expect("a number"),
+                        text(2).parse().expect("a number"),
+                    )
+                })
+                .collect();
+            assert_eq!(found, expected, "{when}: quarantine of `{}`", dataset.name);
+        }
+    }
+}
+
+fn counts_of(database: &mut Database, batch: &str, dataset: &str) -> Vec<usize> {
+    let columns = CLASSES.map(|class| format!("rows_{class}")).join(", ");
+    let sql = format!(
+        "select {columns} from milepost.batch_datasets where batch_id = {batch} and dataset = '{dataset}'"
+    );
+    match database.rows(&sql).first() {
+        Some(row) => row
+            .iter()
+            .flatten()
+            .map(|count| count.parse().expect("a count"))
+            .collect(),
+        // A dataset without rows in the batch has no row.
+        None => vec![0; CLASSES.len()],
+    }
+}

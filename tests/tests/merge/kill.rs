@@ -1,0 +1,144 @@
+//! A run may die at any moment: running again ends where an undisturbed run ends.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use acceptance::{Cluster, Database, Job, Version, compare, publish, shop, stage};
+use milepost_job_spec::{Strategy, StreamSpec, Versions};
+use milepost_merge_job::batch::STEPS;
+use milepost_simulator::{History, Settings};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+/// Longer than it takes until the lock of a dead run is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often a run is killed at a random moment.
+const KILLS: usize = 8;
+
+/// A stream whose history needs every step: replays, values to fill, rows for the quarantine, closed versions.
+fn spec() -> StreamSpec {
+    let mut spec = shop::stream(Strategy::Milestoned {
+        versions: Versions::All,
+    });
+    spec.datasets
+        .retain(|dataset| ["customers", "documents"].contains(&dataset.name.as_str()));
+    spec.limits.max_rows = 120;
+    spec
+}
+
+/// A database in which that history is staged and nothing is merged.
+fn staged(spec: &StreamSpec) -> Database {
+    let settings = Settings {
+        restarts: 0.1,
+        spoiled: 0.03,
+        ..Settings::default()
+    };
+    let round = History::with(spec, 11, settings).round(120);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(spec));
+    stage::round(&mut database, spec, &round);
+    database
+}
+
+/// What must be the same however often a run was cut short: live rows, and each key's versions in their order.
+#[derive(Debug, PartialEq, Eq)]
+struct Merged {
+    versions: Vec<Vec<Version>>,
+    classes: Vec<Option<String>>,
+    quarantine: Vec<Vec<Option<String>>>,
+}
+
+impl Merged {
+    fn of(database: &mut Database, spec: &StreamSpec) -> Self {
+        let versions = |dataset| {
+            let versions = compare::versions(database, dataset);
+            compare::invariants_hold(&versions, "after a kill");
+            // The order stays; the times follow the cuts.
+            let timeless = |version: Version| Version {
+                dp_in: 0,
+                dp_out: version.dp_out.map(|_| 0),
+                ..version
+            };
+            versions.into_iter().map(timeless).collect()
+        };
+        let versions = spec.datasets.iter().map(versions).collect();
+        let classes = database
+            .rows(
+                "select sum(rows_staged), sum(rows_inserted), sum(rows_updated), sum(rows_deleted), sum(rows_unchanged),
+                        sum(rows_replayed), sum(rows_quarantined) from milepost.batches where status = 'succeeded'",
+            )
+            .remove(0);
+        let quarantine = database
+            .rows("select dataset, topic, partition, \"offset\", reason, status from milepost.quarantine order by 1, 2, 3, 4");
+        Self {
+            versions,
+            classes,
+            quarantine,
+        }
+    }
+
+    fn undisturbed(spec: &StreamSpec) -> Self {
+        let mut database = staged(spec);
+        Job::merge(database.url(), spec).succeed();
+        Self::of(&mut database, spec)
+    }
+}
+
+/// Runs until the stream is merged; the lock of a run that died may hold for a moment.
+fn merge_until_done(database: &Database, spec: &StreamSpec) {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let run = Job::merge(database.url(), spec).run();
+        match run.code {
+            0 => return,
+            75 if Instant::now() < until => sleep(Duration::from_millis(50)),
+            _ => panic!("{run}"),
+        }
+    }
+}
+
+#[test]
+fn a_run_killed_before_any_step_is_made_good_by_the_next() {
+    let spec = spec();
+    let expected = Merged::undisturbed(&spec);
+    let mut prepared = staged(&spec);
+    for step in STEPS {
+        let (original, mut database) = Cluster::shared().copy(prepared);
+        prepared = original;
+        let run = Job::merge(database.url(), &spec)
+            .env("MILEPOST_FAULT", step)
+            .run();
+        assert_eq!(run.code, -1, "step `{step}` was never reached: {run}");
+        let batches = database.value("select count(*) from milepost.batches");
+        let committed = if step == "done" { "1" } else { "0" };
+        assert_eq!(batches, committed, "after a death before `{step}`");
+        merge_until_done(&database, &spec);
+        assert_eq!(
+            Merged::of(&mut database, &spec),
+            expected,
+            "after a death before `{step}`"
+        );
+    }
+}
+
+#[test]
+fn runs_killed_at_random_moments_are_made_good() {
+    let seed = crate::seed();
+    let mut rng = StdRng::seed_from_u64(seed);
+    let spec = spec();
+    let expected = Merged::undisturbed(&spec);
+    let mut database = staged(&spec);
+    for _ in 0..KILLS {
+        let mut child = Job::merge(database.url(), &spec).spawn();
+        sleep(Duration::from_millis(rng.random_range(0..120)));
+        // It may have ended by itself.
+        let _ = child.kill();
+        child.wait().expect("a child can be waited for");
+    }
+    merge_until_done(&database, &spec);
+    assert_eq!(
+        Merged::of(&mut database, &spec),
+        expected,
+        "MILEPOST_SEED={seed}"
+    );
+}

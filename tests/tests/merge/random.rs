@@ -1,0 +1,233 @@
+//! Random histories through the real merge job and the reference merge: the same rows, versions, times and counts.
+
+use std::time::{Duration, Instant};
+
+use acceptance::{Cluster, Database, Job, Mirror, compare, publish, shop};
+use milepost_job_spec::{Strategy, StreamSpec, TableRef, Versions};
+use milepost_simulator::{History, Image, Settings, StagedRow, copy};
+use proptest::prelude::{Just, any, prop_oneof};
+use proptest::strategy::Strategy as _;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+/// How long the test goes on with new histories; `MILEPOST_TEST_SECONDS` overrides it.
+const SECONDS: u64 = 20;
+
+#[derive(Debug, Clone)]
+struct Case {
+    seed: u64,
+    strategy: Strategy,
+    settings: Settings,
+    /// One stream of all datasets, or of the first alone.
+    multi_dataset: bool,
+    /// Does the connector send END events?
+    ends: bool,
+    max_rows: u64,
+    rounds: usize,
+    transactions: usize,
+}
+
+fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
+    let strategy = prop_oneof![
+        1 => Just(Strategy::LiveOnly),
+        2 => Just(Strategy::Milestoned { versions: Versions::All }),
+        1 => Just(Strategy::Milestoned { versions: Versions::LastPerBatch }),
+    ];
+    let settings = (
+        1_i32..4,
+        4_usize..20,
+        any::<bool>(),
+        prop_oneof![Just(0.0), Just(0.15)],
+        prop_oneof![3 => Just(0.0), 1 => Just(0.08)],
+    )
+        .prop_map(|(partitions, keys, full, restarts, spoiled)| Settings {
+            partitions: if partitions == 2 { 3 } else { 1 },
+            keys,
+            replica_identity_full: full,
+            restarts,
+            spoiled,
+            ..Settings::default()
+        });
+    let sizes = (1_u64..150, 1_usize..4, 1_usize..40);
+    (
+        any::<u64>(),
+        strategy,
+        settings,
+        any::<bool>(),
+        any::<bool>(),
+        sizes,
+    )
+        .prop_map(
+            |(seed, strategy, settings, multi_dataset, ends, (max_rows, rounds, transactions))| {
+                Case {
+                    seed,
+                    strategy,
+                    settings,
+                    multi_dataset,
+                    ends: ends && multi_dataset,
+                    max_rows,
+                    rounds,
+                    transactions,
+                }
+            },
+        )
+}
+
+#[test]
+fn a_random_history_merges_as_the_reference_says() {
+    let seconds = std::env::var("MILEPOST_TEST_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let budget = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let seed = crate::seed();
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases: 100_000,
+        max_shrink_time: 60_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut runner =
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let started = Instant::now();
+    let merged = std::cell::Cell::new(0);
+    let failed = std::cell::Cell::new(false);
+    let result = runner.run(&cases(), |case| {
+        if !failed.get() && started.elapsed() > budget {
+            return Ok(());
+        }
+        failed.set(true);
+        play(&case);
+        failed.set(false);
+        merged.set(merged.get() + 1);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("MILEPOST_SEED={seed}: {error}");
+    }
+    assert!(merged.get() > 0);
+}
+
+/// A row of many types beside two tables of the shop.
+pub(crate) fn spec_of_types(strategy: Strategy) -> StreamSpec {
+    let types = shop::dataset(
+        "types",
+        strategy,
+        &["word", "id"],
+        &[
+            ("id", "bigint"),
+            ("flag", "boolean?"),
+            ("small", "smallint?"),
+            ("single", "real?"),
+            ("double", "double precision?"),
+            ("number", "numeric?"),
+            ("price", "numeric(5,2)"),
+            ("word", "text"),
+            ("code", "character(5)?"),
+            ("day", "date?"),
+            ("hour", "time(6) without time zone?"),
+            ("zoned", "time(6) with time zone?"),
+            ("moment", "timestamp with time zone?"),
+            ("span", "interval?"),
+            ("token", "uuid?"),
+            ("address", "inet?"),
+            ("raw", "bytea?"),
+            ("document", "jsonb?"),
+            ("written", "json?"),
+            ("numbers", "integer[]?"),
+        ],
+    );
+    let mut spec = shop::stream(strategy);
+    spec.datasets
+        .retain(|dataset| ["documents", "order_lines"].contains(&dataset.name.as_str()));
+    spec.datasets.push(types);
+    spec
+}
+
+fn spec(case: &Case) -> StreamSpec {
+    let mut spec = spec_of_types(case.strategy);
+    spec.limits.max_rows = case.max_rows;
+    if !case.multi_dataset {
+        spec.datasets.retain(|dataset| dataset.name == "types");
+        spec.stream.dataset = Some("types".to_owned());
+    }
+    spec.transactions = case.ends.then(|| TableRef {
+        schema: "main_staging".parse().expect("an identifier"),
+        name: "shop__control".parse().expect("an identifier"),
+    });
+    spec
+}
+
+fn play(case: &Case) {
+    let spec = spec(case);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut rng = StdRng::seed_from_u64(case.seed);
+    let mut history = History::with(&spec, case.seed, case.settings.clone());
+    let mut mirror = Mirror::new(&spec);
+    for _ in 0..case.rounds {
+        let round = history.round(case.transactions);
+        // Each topic's sink goes at its own pace; END events arrive at theirs.
+        let mut ends = round.ends.as_slice();
+        let mut topics: Vec<Vec<&StagedRow>> = (0..spec.datasets.len())
+            .map(|place| {
+                round
+                    .rows
+                    .iter()
+                    .filter(|row| row.dataset == place)
+                    .collect()
+            })
+            .collect();
+        for last in [false, false, true] {
+            if let Some(table) = &spec.transactions {
+                let (now, later) = ends.split_at(if last {
+                    ends.len()
+                } else {
+                    rng.random_range(0..=ends.len())
+                });
+                database.run(&copy::insert_ends(table, now));
+                ends = later;
+            }
+            for topic in &mut topics {
+                // Without END the promise covers what is staged, so a round's rows then arrive together.
+                let lags = !last && (case.ends || !case.multi_dataset);
+                let now = if lags {
+                    rng.random_range(0..=topic.len())
+                } else {
+                    topic.len()
+                };
+                let rows: Vec<&StagedRow> = topic.drain(..now).collect();
+                mirror.stage(&mut database, &rows);
+            }
+            Job::merge(database.url(), &spec).succeed();
+            mirror.follow(&mut database);
+        }
+        assert!(mirror.is_caught_up(), "rows are left over");
+        if case.settings.restarts == 0.0 && case.multi_dataset {
+            mirror.transactions_are_whole();
+        }
+        if mirror.quarantined() == 0 && case.settings.spoiled == 0.0 {
+            for (place, dataset) in spec.datasets.iter().enumerate() {
+                let truth: Vec<Image> = round.truth.tables[place].values().cloned().collect();
+                assert_eq!(mirror.live(place), truth, "live rows of `{}`", dataset.name);
+                compare::live_is_image(&mut database, dataset, &truth, "after a round");
+            }
+        }
+        nothing_happens_when_nothing_is_staged(&mut database, &spec, &mut mirror);
+    }
+}
+
+fn nothing_happens_when_nothing_is_staged(
+    database: &mut Database,
+    spec: &StreamSpec,
+    mirror: &mut Mirror<'_>,
+) {
+    Job::merge(database.url(), spec).succeed();
+    assert_eq!(
+        mirror.follow(database),
+        0,
+        "a run that finds nothing writes no batch"
+    );
+}

@@ -1,0 +1,171 @@
+//! Real events of `cdc-shop` through the real merge job, in random chunks: the truth of every checkpoint, exactly.
+
+use acceptance::{Cluster, Database, Job, compare, publish, shop, stage};
+use milepost_job_spec::{DatasetSpec, Strategy, StreamSpec, Versions};
+use milepost_simulator::StagedRow;
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use test_case::test_matrix;
+
+const LIVE: Strategy = Strategy::LiveOnly;
+const ALL: Strategy = Strategy::Milestoned {
+    versions: Versions::All,
+};
+const LAST: Strategy = Strategy::Milestoned {
+    versions: Versions::LastPerBatch,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Streams {
+    One,
+    PerDataset,
+}
+
+#[test_matrix([LIVE, ALL, LAST], [Streams::One, Streams::PerDataset])]
+fn live_rows_equal_the_truth_at_every_checkpoint(strategy: Strategy, streams: Streams) {
+    let seed = crate::seed();
+    let mut rng = StdRng::seed_from_u64(seed);
+    let shop = shop::stream(strategy);
+    let mut specs = match streams {
+        Streams::One => vec![shop.clone()],
+        Streams::PerDataset => shop::single_streams(&shop),
+    };
+    for spec in &mut specs {
+        spec.limits.max_rows = rng.random_range(150..2500);
+    }
+    let mut database = Cluster::shared().database();
+    publish(&database, &specs);
+
+    let staged = shop::staged(&shop);
+    let mut copies = Copies::default();
+    let mut rows_staged = 0;
+    for checkpoint in 0..=shop::CHECKPOINTS {
+        let when = format!("seed {seed}, checkpoint {checkpoint}");
+        let rows: Vec<&StagedRow> = staged
+            .iter()
+            .filter(|(at, _)| *at == checkpoint)
+            .map(|(_, row)| row)
+            .collect();
+        rows_staged += rows.len();
+        let mut rest = rows.as_slice();
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(rng.random_range(1..=rest.len().min(3000)));
+            rest = later;
+            stage::rows(&mut database, &shop, chunk);
+            for spec in &specs {
+                Job::merge(database.url(), spec).succeed();
+            }
+            if strategy.is_milestoned() {
+                copies.keep(&mut database, &shop);
+            }
+        }
+        for dataset in &shop.datasets {
+            compare::load_truth(
+                &mut database,
+                dataset,
+                &shop::truth(dataset, checkpoint),
+                true,
+            );
+            compare::live_is_truth(&mut database, dataset, &when);
+        }
+        counts_add_up(&mut database, &shop, rows_staged, &when);
+    }
+    if strategy.is_milestoned() {
+        for dataset in &shop.datasets {
+            let versions = compare::versions(&mut database, dataset);
+            let gaps = compare::invariants_hold(&versions, &format!("seed {seed}"));
+            let deletes: usize = sum(&mut database, "rows_deleted", &dataset.name);
+            assert!(
+                gaps <= deletes,
+                "`{}` has {gaps} gaps and {deletes} deletes",
+                dataset.name
+            );
+        }
+        copies.compare(&mut database, &shop, seed);
+    }
+}
+
+/// Every staged row was counted in one class; rows closed are what the live table lost.
+fn counts_add_up(database: &mut Database, shop: &StreamSpec, staged: usize, when: &str) {
+    let totals = database.rows(
+        "select sum(rows_staged), sum(rows_inserted + rows_updated + rows_deleted + rows_unchanged + rows_overtaken),
+                sum(rows_replayed + rows_quarantined + rows_truncate) from milepost.batches where status = 'succeeded'",
+    );
+    let totals: Vec<usize> = totals[0]
+        .iter()
+        .flatten()
+        .map(|n| n.parse().expect("a count"))
+        .collect();
+    assert_eq!(totals, [staged, staged, 0], "{when}");
+    for dataset in &shop.datasets {
+        let live = compare::live_count(database, dataset);
+        let inserted = sum(database, "rows_inserted", &dataset.name);
+        let deleted = sum(database, "rows_deleted", &dataset.name);
+        assert_eq!(live + deleted, inserted, "{when}: `{}`", dataset.name);
+    }
+}
+
+fn sum(database: &mut Database, column: &str, dataset: &str) -> usize {
+    let sql = format!(
+        "select coalesce(sum({column}), 0) from milepost.batch_datasets where dataset = '{dataset}'"
+    );
+    database.value(&sql).parse().expect("a count")
+}
+
+/// What was live after each run, kept aside in tables of its own.
+#[derive(Default)]
+struct Copies(usize);
+
+impl Copies {
+    fn keep(&mut self, database: &mut Database, shop: &StreamSpec) {
+        let number = self.0;
+        // A run takes a while, so its last batch time is in the past and a whole chunk away from the next.
+        for dataset in &shop.datasets {
+            let last = database.rows(&format!(
+                "select last_batch_time from milepost.datasets where dataset = '{}'",
+                dataset.name
+            ));
+            let Some(time) = last.first().and_then(|row| row[0].clone()) else {
+                continue;
+            };
+            let (name, live) = (copy_name(dataset, number), dataset.live_table().quoted());
+            database.run(&format!(
+                "create table {name} as select *, timestamptz '{time}' as batch_time from {live}"
+            ));
+        }
+        self.0 += 1;
+    }
+
+    fn compare(&self, database: &mut Database, shop: &StreamSpec, seed: u64) {
+        for dataset in &shop.datasets {
+            for number in 0..self.0 {
+                let copy = copy_name(dataset, number);
+                if database.value(&format!("select to_regclass('{copy}') is null")) == "t" {
+                    continue;
+                }
+                let Some(time) = database
+                    .rows(&format!("select batch_time from {copy} limit 1"))
+                    .pop()
+                else {
+                    continue;
+                };
+                let time = time[0].clone().expect("a batch time");
+                compare::copy_truth(database, dataset, &copy);
+                let as_of = format!(
+                    "{} where dp_in <= '{time}' and (dp_out is null or dp_out > '{time}')",
+                    dataset.merge.quoted()
+                );
+                compare::rows_are_truth(
+                    database,
+                    dataset,
+                    &as_of,
+                    &format!("seed {seed}, as of {time}"),
+                );
+            }
+        }
+    }
+}
+
+fn copy_name(dataset: &DatasetSpec, number: usize) -> String {
+    format!("copy_{number}_{}", dataset.name)
+}
