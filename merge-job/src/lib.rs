@@ -5,10 +5,22 @@
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
 //! [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
+pub mod batch;
+pub mod control;
 pub mod database;
+pub mod ddl;
 pub mod error;
+pub mod merge;
 pub mod migrate;
+pub mod publish;
 pub mod retry;
+mod run;
 pub mod secret;
 pub mod session;
+pub mod staging;
+pub mod sql;
+pub mod tables;
 mod tls;
+pub mod views;
+
+pub use run::{MergeRequest, MergeTarget, Summary, merge_stream};

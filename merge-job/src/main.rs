@@ -1,3 +1,151 @@
-//! The `merge-job` command.
+//! The `merge-job` command: arguments in, exit code out. Results go to stdout, messages to stderr.
 
-fn main() {}
+mod args;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+use milepost_job_spec::{Outcome, StreamKey, StreamSpec};
+use milepost_merge_job::error::Error;
+use milepost_merge_job::publish::{self, Mode, Published};
+use milepost_merge_job::session::Session;
+use milepost_merge_job::{MergeRequest, MergeTarget, database, ddl, merge_stream, migrate, retry};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Arguments, Command, DdlArguments, MergeArguments, PublishArguments};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    start_log();
+    let outcome = match run(arguments.command) {
+        Ok(outcome) => outcome,
+        // Whoever read our output has had enough of it: no failure.
+        Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Outcome::Done,
+        Err(error) => {
+            tell(&error, "");
+            retry::outcome(&error)
+        }
+    };
+    ExitCode::from(outcome.code())
+}
+
+/// One thread is enough: the database does the work.
+fn run(command: Command) -> Result<Outcome, Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Usage(format!("the runtime does not start: {error}")))?;
+    match command {
+        Command::Migrate => runtime.block_on(migrate()),
+        Command::Publish(arguments) => runtime.block_on(publish(&arguments)),
+        Command::Merge(arguments) => runtime.block_on(merge(arguments)),
+        Command::Ddl(arguments) => print_ddl(&arguments),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "merge-job", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+async fn migrate() -> Result<Outcome, Error> {
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    let steps = migrate::migrate(&session).await?;
+    print(&format!(
+        "control schema `milepost`: version {}, {steps} steps taken\n",
+        migrate::CONTROL_VERSION
+    ))
+}
+
+async fn publish(arguments: &PublishArguments) -> Result<Outcome, Error> {
+    let mode = if arguments.dry_run {
+        Mode::DryRun
+    } else {
+        Mode::Write
+    };
+    let publications = publish::read(&arguments.from)?;
+    let mut failures = 0;
+    for publication in &publications {
+        let config = database::config_from_environment(Some(&publication.plan.database))?;
+        let session = Session::connect(&config).await?;
+        let published: Published = publish::publish_platform(&session, publication, mode).await?;
+        print(&format!("{published}\n"))?;
+        for (stream, error) in &published.failures {
+            tell(error, &format!("stream {stream}: "));
+        }
+        failures += published.failures.len();
+    }
+    Ok(if failures == 0 {
+        Outcome::Done
+    } else {
+        Outcome::Findings
+    })
+}
+
+async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
+    let MergeArguments {
+        platform,
+        store,
+        dataset,
+        spec,
+    } = arguments;
+    let target = match (spec, platform, store) {
+        (Some(file), _, _) => MergeTarget::Spec(file),
+        (None, Some(platform), Some(store)) => MergeTarget::Stream(StreamKey {
+            platform,
+            store,
+            dataset,
+        }),
+        (None, _, _) => {
+            return Err(Error::Usage(
+                "give --platform and --store, or --spec".to_owned(),
+            ));
+        }
+    };
+    let config = database::config_from_environment(None)?;
+    let summary = merge_stream(&MergeRequest { target }, &config).await?;
+    print(&format!("{summary}\n"))
+}
+
+fn print_ddl(arguments: &DdlArguments) -> Result<Outcome, Error> {
+    let place = arguments.spec.display().to_string();
+    let text = std::fs::read_to_string(&arguments.spec).map_err(|source| Error::Read {
+        path: place.clone(),
+        source,
+    })?;
+    let spec = StreamSpec::from_json(&text).map_err(|source| Error::Spec { place, source })?;
+    print(&ddl::ddl(&spec)?)
+}
+
+fn print(text: &str) -> Result<Outcome, Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(Error::Output)?;
+    Ok(Outcome::Done)
+}
+
+/// Tells an error and what to do about it. A stderr that is gone cannot be told.
+fn tell(error: &Error, place: &str) {
+    let _ = writeln!(
+        io::stderr(),
+        "error: {place}{}\nhint: {}",
+        error.chain(),
+        retry::hint(error)
+    );
+}
+
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    if std::env::var("MILEPOST_LOG_FORMAT").is_ok_and(|format| format == "json") {
+        log.json().init();
+    } else {
+        let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        log.with_ansi(colour).with_target(false).init();
+    }
+}

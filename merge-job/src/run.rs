@@ -133,7 +133,7 @@ impl Run<'_> {
     }
 
     async fn reconcile(&self, session: &Session) -> Result<(), Error> {
-        let changes = tables::differences(&self.stream.spec, &self.stream.catalog)?;
+        let changes = tables::differences(&self.stream.spec, &self.stream.catalog);
         if changes.is_empty() {
             return Ok(());
         }
@@ -224,6 +224,6 @@ async fn register(session: &Session, path: &PathBuf) -> Result<Stream, Error> {
             ],
         )
         .await?;
-    tables::register_datasets(session, &spec).await?;
+    tables::register_datasets(session, [&spec]).await?;
     stream::load(session, &key).await
 }

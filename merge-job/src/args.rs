@@ -1,0 +1,117 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Merges staged change events into live-only and milestoned tables of a Postgres.
+#[derive(Debug, Parser)]
+#[command(name = "merge-job", version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Environment:
+  MILEPOST_DATABASE_URL    postgres://user:password@host:port/database; overrides all others
+  MILEPOST_DATABASE_HOST, _PORT, _NAME, _USER_VARIABLE, _PASSWORD_VARIABLE
+                           what the rendered DAG sets; the last two name the credential's variables
+  RUST_LOG                 what is logged to stderr: error, warn (default), info, debug
+  MILEPOST_LOG_FORMAT      json for one JSON object per line
+
+Exit codes:
+  0 done   1 findings or a failed merge   2 usage or configuration   3 the database cannot be reached
+  75 another run holds the stream   76 stopped by a signal with work left   101 a defect of ours";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Create or upgrade the control tables in schema `milepost`
+    #[command(after_help = "Example:\n  merge-job migrate")]
+    Migrate,
+    /// Put a rendered plan into the database and make staging tables, merge tables and views
+    Publish(PublishArguments),
+    /// Merge what is staged for one stream, batch by batch, until it is caught up
+    Merge(MergeArguments),
+    /// Print the statements that make a stream's tables and views
+    Ddl(DdlArguments),
+    /// Print a completion script for a shell
+    #[command(
+        after_help = "Example:\n  merge-job completions bash > /etc/bash_completion.d/merge-job"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  merge-job publish --from rendered\n  merge-job publish --from rendered/main --dry-run"
+)]
+pub(crate) struct PublishArguments {
+    /// The folder of a platform's `platform.json`, or one that holds such folders
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  merge-job merge --platform main --store shop --dataset customers\n  merge-job merge --platform main --store shop     # a store that is merged as one transaction\n  merge-job merge --spec rendered/main/streams/shop.json"
+)]
+pub(crate) struct MergeArguments {
+    /// The platform of a published stream
+    #[arg(long, requires = "store", required_unless_present = "spec")]
+    pub(crate) platform: Option<String>,
+    /// The store of a published stream
+    #[arg(long, requires = "platform", required_unless_present = "spec")]
+    pub(crate) store: Option<String>,
+    /// The dataset; without it the stream of the whole store
+    #[arg(long, requires = "store")]
+    pub(crate) dataset: Option<String>,
+    /// The file of a stream's spec, for local use: it is registered as if it were published
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["platform", "store", "dataset"])]
+    pub(crate) spec: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  merge-job verify --platform main\n  merge-job verify --platform main --store shop --dataset customers --format json"
+)]
+pub(crate) struct VerifyArguments {
+    /// The platform
+    #[arg(long)]
+    pub(crate) platform: String,
+    /// Only this store
+    #[arg(long)]
+    pub(crate) store: Option<String>,
+    /// Only this dataset of the store
+    #[arg(long, requires = "store")]
+    pub(crate) dataset: Option<String>,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Print up to three keys per finding; keys are values of rows
+    #[arg(long)]
+    pub(crate) show_keys: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Human,
+    /// For programs, with a version
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  merge-job ddl --spec rendered/main/streams/shop.json | psql")]
+pub(crate) struct DdlArguments {
+    /// The file of a stream's spec
+    #[arg(long, value_name = "FILE")]
+    pub(crate) spec: PathBuf,
+}

@@ -1,0 +1,477 @@
+//! What separates one table from its shape. Pure.
+
+use std::collections::BTreeSet;
+
+use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec};
+
+use super::catalog::{Catalog, Column, Relation};
+use super::change::{Change, Object, Refusal, Step};
+use super::mark::Mark;
+use super::shape::{self, ColumnShape, Heap, Layout, Partition, Purpose, TableShape};
+use super::widening::is_widening;
+use crate::sql;
+
+/// What a table needs to be what its shape says.
+pub(super) enum Difference {
+    /// Nothing.
+    None,
+    /// One additive step; `retypes` where a column changes its type.
+    Step {
+        what: Vec<String>,
+        statements: Vec<String>,
+        retypes: bool,
+    },
+    /// More than that.
+    Refused(Vec<Refusal>),
+}
+
+impl Difference {
+    pub(super) fn into_changes(self, shape: &TableShape) -> Vec<Change> {
+        let object = Object::Table(shape.table.clone());
+        match self {
+            Self::None => Vec::new(),
+            Self::Step {
+                what, statements, ..
+            } => {
+                vec![Change::Make(Step {
+                    object,
+                    what: what.join(", "),
+                    statements,
+                })]
+            }
+            Self::Refused(refusals) => refusals.into_iter().map(Change::Refuse).collect(),
+        }
+    }
+}
+
+/// The schemas of the platform: staging and merge.
+pub(super) fn of_schemas(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
+    let wanted: BTreeSet<PgIdent> = shape::of_stream(spec)
+        .into_iter()
+        .map(|shape| shape.table.schema)
+        .collect();
+    wanted
+        .into_iter()
+        .filter(|schema| !catalog.schemas.contains_key(schema))
+        .map(|schema| missing_schema(schema, catalog))
+        .collect()
+}
+
+/// Makes a schema, or says who must.
+pub(crate) fn missing_schema(schema: PgIdent, catalog: &Catalog) -> Change {
+    let create = format!("create schema if not exists {}", schema.quoted());
+    let object = Object::Schema(schema);
+    if catalog.may.schemas {
+        Change::Make(Step {
+            object,
+            what: "creates it".to_owned(),
+            statements: vec![create],
+        })
+    } else {
+        Change::Refuse(Refusal {
+            object,
+            difference: "it does not exist, and the job's role may not create schemas".to_owned(),
+            remedy: format!(
+                "as the database's owner: `{create} authorization <the job's role>`, or grant it CREATE on the database"
+            ),
+        })
+    }
+}
+
+/// Compares a table with its shape; `dataset` is the one that the table belongs to.
+pub(super) fn of_table(
+    shape: &TableShape,
+    catalog: &Catalog,
+    dataset: Option<&DatasetSpec>,
+) -> Difference {
+    let mut findings = Findings::new(shape);
+    findings.check_types();
+    let merged_into = dataset.and_then(|dataset| catalog.merged_into(dataset));
+    if shape.purpose == Purpose::Merge
+        && let Some(table) = merged_into.filter(|table| **table != shape.table)
+    {
+        findings.refuse(
+            format!("rows of the dataset were merged into `{table}` until now"),
+            "publish a plan that names that table: no release renames one".to_owned(),
+        );
+        return findings.end();
+    }
+    match catalog.relations.get(&shape.table) {
+        None => findings.missing(merged_into.is_some()),
+        Some(relation) => {
+            if findings.check_kind(relation) {
+                findings.check_columns(relation);
+                findings.check_heaps(relation, catalog);
+            }
+            findings.check_mark(relation);
+        }
+    }
+    findings.end()
+}
+
+/// What was found so far.
+struct Findings<'a> {
+    shape: &'a TableShape,
+    object: Object,
+    refusals: Vec<Refusal>,
+    what: Vec<String>,
+    statements: Vec<String>,
+    added: Vec<&'a PgIdent>,
+    retypes: bool,
+}
+
+impl<'a> Findings<'a> {
+    fn new(shape: &'a TableShape) -> Self {
+        Self {
+            shape,
+            object: Object::Table(shape.table.clone()),
+            refusals: Vec::new(),
+            what: Vec::new(),
+            statements: Vec::new(),
+            added: Vec::new(),
+            retypes: false,
+        }
+    }
+
+    fn refuse(&mut self, difference: String, remedy: String) {
+        self.refusals.push(Refusal {
+            object: self.object.clone(),
+            difference,
+            remedy,
+        });
+    }
+
+    fn alter(&mut self, what: String, action: &str) {
+        self.what.push(what);
+        self.statements.push(format!(
+            "alter table {} {action}",
+            self.shape.table.quoted()
+        ));
+    }
+
+    fn end(self) -> Difference {
+        if !self.refusals.is_empty() {
+            Difference::Refused(self.refusals)
+        } else if self.statements.is_empty() {
+            Difference::None
+        } else {
+            Difference::Step {
+                what: self.what,
+                statements: self.statements,
+                retypes: self.retypes,
+            }
+        }
+    }
+
+    /// A type enters SQL as it is, so it must be a type and nothing else.
+    fn check_types(&mut self) {
+        for column in self
+            .shape
+            .columns
+            .iter()
+            .filter(|column| !sql::is_type(&column.data_type))
+        {
+            self.refuse(
+                format!(
+                    "`{}` is no name of a type (column `{}`)",
+                    column.data_type, column.name
+                ),
+                "render and publish the plan again with a released milepost".to_owned(),
+            );
+        }
+    }
+
+    fn missing(&mut self, gone: bool) {
+        if gone && self.shape.purpose == Purpose::Staging {
+            self.refuse(
+                "it is gone, although batches have merged rows from it".to_owned(),
+                "what was staged and not merged is lost with it: make it again (`merge-job ddl`), then set the sink's consumer group back to the watermarks in milepost.positions"
+                    .to_owned(),
+            );
+        } else if gone {
+            self.refuse(
+                "it is gone, although batches have merged rows into it".to_owned(),
+                "restore it from a backup with schema `milepost` of the same moment; a new table would lack what is merged already"
+                    .to_owned(),
+            );
+        } else {
+            self.what.push("creates it".to_owned());
+            self.statements = self.shape.create();
+        }
+    }
+
+    /// Is it a table of the right layout? If not, comparing columns says nothing.
+    fn check_kind(&mut self, relation: &Relation) -> bool {
+        let history = "history is kept or dropped by a planned migration, which this release does not have: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
+        match (&self.shape.layout, relation.kind.as_str()) {
+            (Layout::Plain(_), "r") | (Layout::ByEnd { .. }, "p") => {}
+            (Layout::Plain(_), "p") if self.shape.purpose == Purpose::Merge => {
+                self.refuse(
+                    "it is milestoned, its spec is live-only".to_owned(),
+                    history.to_owned(),
+                );
+                return false;
+            }
+            (Layout::ByEnd { .. }, "r") => {
+                self.refuse(
+                    "it is live-only, its spec is milestoned".to_owned(),
+                    history.to_owned(),
+                );
+                return false;
+            }
+            (_, kind) => {
+                self.refuse(
+                    format!("it is {}", kind_name(kind)),
+                    "move that object away: the name belongs to the platform".to_owned(),
+                );
+                return false;
+            }
+        }
+        if relation.persistence != "p" {
+            self.refuse(
+                "it is unlogged, so a crash of the server would empty it".to_owned(),
+                format!("`alter table {} set logged`", self.shape.table.quoted()),
+            );
+        }
+        if let Layout::ByEnd { .. } = self.shape.layout
+            && relation.partitioned_by.as_deref() != Some("LIST (dp_out)")
+        {
+            let found = relation.partitioned_by.clone().unwrap_or_default();
+            self.refuse(
+                format!("it is partitioned by `{found}`, not by `LIST (dp_out)`"),
+                "restore the table as merge-job made it".to_owned(),
+            );
+        }
+        true
+    }
+
+    fn check_columns(&mut self, relation: &Relation) {
+        let mark = Mark::read(relation.comment.as_deref());
+        for wanted in &self.shape.columns {
+            match relation
+                .columns
+                .iter()
+                .find(|column| column.name == wanted.name)
+            {
+                Some(actual) => self.compare(wanted, actual),
+                None => self.missing_column(wanted, mark.as_ref()),
+            }
+        }
+        let spare = relation.columns.iter().filter(|column| {
+            column.not_null
+                && !column.filled
+                && !column.generated
+                && !self
+                    .shape
+                    .columns
+                    .iter()
+                    .any(|wanted| wanted.name == column.name)
+                && !relation.key.contains(&column.name)
+        });
+        let spare: Vec<&Column> = spare.collect();
+        for column in spare {
+            self.relax(&column.name);
+        }
+    }
+
+    fn missing_column(&mut self, wanted: &'a ColumnShape, mark: Option<&Mark>) {
+        let ColumnShape {
+            name, data_type, ..
+        } = wanted;
+        let dropped = mark.is_some_and(|mark| mark.columns.contains(name.as_str()));
+        let add = format!("add column {} {data_type}", name.quoted());
+        if dropped || self.shape.is_essential(name) {
+            self.refuse(
+                format!("column `{name}` is missing: somebody dropped or renamed it"),
+                format!(
+                    "rename it back, or restore it: `alter table {} {add}`, filled from a backup or from the source",
+                    self.shape.table.quoted()
+                ),
+            );
+        } else {
+            // Nullable even where the spec is not: rows of the older shape have null.
+            self.alter(
+                format!("adds column `{name}` {data_type}"),
+                &format!("add column if not exists {} {data_type}", name.quoted()),
+            );
+            self.added.push(name);
+        }
+    }
+
+    fn compare(&mut self, wanted: &ColumnShape, actual: &Column) {
+        let ColumnShape {
+            name,
+            data_type,
+            nullable,
+        } = wanted;
+        if actual.generated {
+            self.refuse(
+                format!("column `{name}` is computed by the server"),
+                format!(
+                    "`alter table {} alter column {} drop expression`",
+                    self.shape.table.quoted(),
+                    name.quoted()
+                ),
+            );
+        }
+        if actual.data_type != *data_type {
+            if is_widening(&actual.data_type, data_type) {
+                self.alter(
+                    format!(
+                        "widens column `{name}` from {} to {data_type}",
+                        actual.data_type
+                    ),
+                    &format!("alter column {} type {data_type}", name.quoted()),
+                );
+                self.retypes = true;
+            } else {
+                self.refuse(
+                    format!("column `{name}` is {}, its spec says {data_type}", actual.data_type),
+                    format!(
+                        "give the column a type of the model that maps to {} again; a narrower type, or one that rewrites the table, is a planned migration",
+                        actual.data_type
+                    ),
+                );
+            }
+        }
+        if *nullable && actual.not_null {
+            self.relax(name);
+        }
+    }
+
+    fn relax(&mut self, column: &PgIdent) {
+        self.alter(
+            format!("lets column `{column}` be null"),
+            &format!("alter column {} drop not null", column.quoted()),
+        );
+    }
+
+    fn check_heaps(&mut self, relation: &Relation, catalog: &Catalog) {
+        match &self.shape.layout {
+            Layout::Plain(heap) => {
+                let table = self.shape.table.quoted();
+                self.check_key(heap, relation, &table);
+            }
+            Layout::ByEnd { live, closed } => {
+                for partition in [live, closed] {
+                    self.check_partition(partition, catalog);
+                }
+            }
+        }
+    }
+
+    fn check_partition(&mut self, partition: &Partition, catalog: &Catalog) {
+        let Partition { table, bound, heap } = partition;
+        let Some(relation) = catalog.relations.get(table) else {
+            self.refuse(
+                format!("its partition `{table}` is gone"),
+                "restore or attach the partition: its rows are part of the history".to_owned(),
+            );
+            return;
+        };
+        let attached = relation.parent.as_ref() == Some(&self.shape.table)
+            && relation.bound.as_deref() == Some(bound);
+        if !attached {
+            self.refuse(
+                format!("`{table}` is not its partition {bound}"),
+                format!(
+                    "`alter table {} attach partition {} {bound}`",
+                    self.shape.table.quoted(),
+                    table.quoted()
+                ),
+            );
+            return;
+        }
+        if relation.persistence != "p" {
+            self.refuse(
+                format!(
+                    "its partition `{table}` is unlogged, so a crash of the server would empty it"
+                ),
+                format!("`alter table {} set logged`", table.quoted()),
+            );
+        }
+        for wanted in self.shape.columns.iter().filter(|wanted| wanted.nullable) {
+            if relation
+                .columns
+                .iter()
+                .any(|column| column.name == wanted.name && column.not_null)
+            {
+                self.what.push(format!(
+                    "lets column `{}` of `{table}` be null",
+                    wanted.name
+                ));
+                self.statements.push(format!(
+                    "alter table {} alter column {} drop not null",
+                    table.quoted(),
+                    wanted.name.quoted()
+                ));
+            }
+        }
+        self.check_key(heap, relation, &table.quoted());
+    }
+
+    fn check_key(&mut self, heap: &Heap, relation: &Relation, table: &str) {
+        if relation.key == heap.key {
+            return;
+        }
+        let wanted = sql::names(&heap.key);
+        let remedy = format!(
+            "keep the key of the model; where the table lost its own, `alter table {table} add primary key ({wanted})`"
+        );
+        if relation.key.is_empty() {
+            self.refuse(
+                format!("{table} has no primary key, its spec says ({wanted})"),
+                remedy,
+            );
+        } else {
+            let found = sql::names(&relation.key);
+            self.refuse(
+                format!("the primary key of {table} is ({found}), its spec says ({wanted})"),
+                remedy,
+            );
+        }
+    }
+
+    /// A table that is not marked as ours is used as it is, but never changed. New columns go into the mark.
+    fn check_mark(&mut self, relation: &Relation) {
+        if self.statements.is_empty() || !self.refusals.is_empty() {
+            return;
+        }
+        match Mark::read(relation.comment.as_deref()) {
+            None => {
+                let mut mark = Mark::of(self.shape);
+                let own = |column: &Column| column.name.as_str().to_owned();
+                mark.columns = relation.columns.iter().map(own).collect();
+                self.refuse(
+                    format!(
+                        "it needs a change ({}) and was not made by merge-job",
+                        self.what.join(", ")
+                    ),
+                    format!(
+                        "if it is the platform's, say so: `{}`",
+                        mark.comment(&self.shape.table)
+                    ),
+                );
+            }
+            Some(mut mark) if !self.added.is_empty() => {
+                mark.columns
+                    .extend(self.added.iter().map(|name| name.as_str().to_owned()));
+                self.statements.push(mark.comment(&self.shape.table));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+fn kind_name(kind: &str) -> &'static str {
+    match kind {
+        "v" => "a view",
+        "m" => "a materialized view",
+        "f" => "a foreign table",
+        "r" => "an ordinary table",
+        "p" => "a partitioned table",
+        "S" => "a sequence",
+        "i" | "I" => "an index",
+        _ => "of another kind",
+    }
+}

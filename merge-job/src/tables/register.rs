@@ -1,0 +1,65 @@
+//! The rows of `milepost.datasets`: which table holds each dataset.
+
+use milepost_job_spec::{StreamSpec, TableRef};
+use tokio_postgres::types::Type;
+
+use crate::error::Error;
+use crate::session::Session;
+
+/// Records the merge tables of the streams' datasets.
+///
+/// A dataset that rows were merged into keeps its row: its table is not renamed, and its strategy changes with a
+/// migration, not with a publish.
+///
+/// # Errors
+/// [`Error::Sql`] if the statement fails.
+pub async fn register_datasets<'a>(
+    session: &Session,
+    specs: impl IntoIterator<Item = &'a StreamSpec>,
+) -> Result<(), Error> {
+    let mut platforms = Vec::new();
+    let mut stores = Vec::new();
+    let mut datasets = Vec::new();
+    let mut tables: Vec<&TableRef> = Vec::new();
+    let mut namings = Vec::new();
+    let mut strategies = Vec::new();
+    for spec in specs {
+        for dataset in &spec.datasets {
+            platforms.push(&spec.stream.platform);
+            stores.push(&spec.stream.store);
+            datasets.push(&dataset.name);
+            tables.push(&dataset.merge);
+            namings.push(i32::try_from(dataset.naming).unwrap_or(i32::MAX));
+            strategies.push(if dataset.strategy.is_milestoned() {
+                "milestoned"
+            } else {
+                "live-only"
+            });
+        }
+    }
+    let schemas: Vec<&str> = tables.iter().map(|table| table.schema.as_str()).collect();
+    let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+    session
+        .execute(
+            "record the merge tables",
+            "insert into milepost.datasets as d (platform, store, dataset, merge_schema, merge_table, naming, strategy)\n\
+             select * from unnest($1, $2, $3, $4, $5, $6, $7)\n\
+             on conflict (platform, store, dataset) do update\n   \
+                set merge_schema = excluded.merge_schema, merge_table = excluded.merge_table,\n       \
+                    naming = excluded.naming, strategy = excluded.strategy\n \
+              where d.last_batch_time is null\n   \
+                and (d.merge_schema, d.merge_table, d.naming, d.strategy)\n    \
+                    <> (excluded.merge_schema, excluded.merge_table, excluded.naming, excluded.strategy)",
+            &[
+                (&platforms, Type::TEXT_ARRAY),
+                (&stores, Type::TEXT_ARRAY),
+                (&datasets, Type::TEXT_ARRAY),
+                (&schemas, Type::TEXT_ARRAY),
+                (&names, Type::TEXT_ARRAY),
+                (&namings, Type::INT4_ARRAY),
+                (&strategies, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
