@@ -3,7 +3,13 @@
 
 #[path = "render/airflow.rs"]
 mod airflow;
+#[path = "render/artifacts.rs"]
+mod artifacts;
+#[path = "render/determinism.rs"]
+mod determinism;
 #[path = "render/hostile.rs"]
 mod hostile;
+#[path = "render/project.rs"]
+mod project;
 #[path = "render/terraform.rs"]
 mod terraform;
