@@ -26,6 +26,7 @@ use crate::merge::{live, milestoned};
 use crate::session::Session;
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
+use crate::staging::transaction::Part;
 use tokio_postgres::types::Type;
 
 /// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
@@ -114,12 +115,14 @@ pub(crate) struct Prepared {
     cut: Cut,
     /// Counts so far by place of the dataset: staged, replayed, quarantined.
     counts: BTreeMap<usize, Counts>,
+    last_images: BTreeMap<Part, String>,
 }
 
 /// The merge tables hold the batch.
 pub(crate) struct Applied {
     cut: Cut,
     counts: BTreeMap<usize, Counts>,
+    last_images: BTreeMap<Part, String>,
     time_us: i64,
 }
 
@@ -204,6 +207,7 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         own.deleted = count("deleted");
         own.unchanged = count("unchanged");
         own.overtaken = count("overtaken");
+        own.replayed += count("replayed");
         own.closed = count("closed");
         most = most.max(row.get::<_, i64>("most"));
         clock_us = row.get("clock_us");
@@ -254,6 +258,7 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
     Ok(batch.with(|prepared| Applied {
         cut: prepared.cut,
         counts,
+        last_images: prepared.last_images,
         time_us,
     }))
 }

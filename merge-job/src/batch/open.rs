@@ -56,7 +56,8 @@ pub(super) async fn open<'a>(
                          and (s.dataset is null or q.dataset = s.dataset) and q.status = 'open')::text\n  \
            from milepost.streams s where s.id = {id};\n\
          select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
-                p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text\n  \
+                p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
+                case when p.watermark_row ? 'image' then p.watermark_row::text end\n  \
            from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
           where s.id = {id} and (s.dataset is null or p.dataset = s.dataset)\n \
           order by p.dataset, p.topic, p.partition{ends}"
@@ -160,6 +161,7 @@ fn position(row: &SimpleQueryRow) -> Position {
             order: number(row, 7),
         }),
         newest_source_ts_us: number(row, 8),
+        last_delete: row.get(9).map(str::to_owned),
     }
 }
 
@@ -311,7 +313,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         .iter()
         .map(|dataset| dataset.source_name.as_str())
         .collect();
-    let sql = cut::by_transaction(&spec.datasets, spec.source);
+    let sql = cut::by_transaction(&spec.datasets, spec.source, batch.state.ends.is_some());
     let mut look = i64::try_from(spec.limits.max_rows).unwrap_or(i64::MAX);
     loop {
         let rows = batch

@@ -10,6 +10,7 @@ use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
 use crate::staging::refusal::{self, SliceValues};
+use crate::staging::transaction::Part;
 use crate::staging::{fill, quarantine, replay};
 
 pub(super) async fn prepare(
@@ -27,11 +28,23 @@ pub(super) async fn prepare(
         .keys()
         .map(|&index| batch.shape(index))
         .collect();
+    let highs: Vec<i64> = batch
+        .state
+        .slices
+        .values()
+        .flatten()
+        .map(|slice| slice.high)
+        .collect();
     let rows = batch
         .session
-        .query("survey the staged rows", &events::survey(&shapes), &[])
+        .query(
+            "survey the staged rows",
+            &events::survey(&shapes),
+            &[(&highs, Type::INT8_ARRAY)],
+        )
         .await?;
     let mut counts = BTreeMap::new();
+    let mut last_images = BTreeMap::new();
     for (row, shape) in rows.iter().zip(&shapes) {
         let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
         let survey = Survey {
@@ -46,9 +59,16 @@ pub(super) async fn prepare(
             ..Counts::default()
         };
         judge(&batch, shape, &survey, &mut own).await?;
+        if count("last_deletes") > 0 && !shape.fillable().is_empty() {
+            keep_last_images(&batch, shape, &mut last_images).await?;
+        }
         counts.insert(shape.index, own);
     }
-    Ok(batch.with(|cut| Prepared { cut, counts }))
+    Ok(batch.with(|cut| Prepared {
+        cut,
+        counts,
+        last_images,
+    }))
 }
 
 /// What [`events::survey`] found in a dataset's events.
@@ -198,6 +218,41 @@ async fn judge(
             )
             .await?;
     }
+    Ok(())
+}
+
+/// Keeps what a key change may need whose old half ends this batch.
+async fn keep_last_images(
+    batch: &Batch<'_, Cut>,
+    shape: &Shape<'_>,
+    images: &mut BTreeMap<Part, String>,
+) -> Result<(), Error> {
+    let slices = &batch.state.slices[&shape.index];
+    let topics: Vec<&str> = slices
+        .iter()
+        .map(|slice| slice.position.topic.as_str())
+        .collect();
+    let partitions: Vec<i32> = slices
+        .iter()
+        .map(|slice| slice.position.partition)
+        .collect();
+    let highs: Vec<i64> = slices.iter().map(|slice| slice.high).collect();
+    let rows = batch
+        .session
+        .query(
+            "keep the image of a deleted last row",
+            &fill::last_image(shape),
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&highs, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
+    images.extend(
+        rows.iter()
+            .map(|row| ((shape.index, row.get(0), row.get(1)), row.get(2))),
+    );
     Ok(())
 }
 

@@ -15,7 +15,7 @@ use crate::staging::cut::Slice;
 /// Values of [`record`] before those of the slices.
 const FIXED_VALUES: usize = 20;
 /// Values of each slice.
-const SLICE_VALUES: usize = 8;
+const SLICE_VALUES: usize = 9;
 
 /// Writes everything that the batch leaves in the control tables, and commits.
 pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
@@ -29,6 +29,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
     let Applied {
         cut,
         counts,
+        last_images,
         time_us,
     } = applied;
     let spec = &stream.spec;
@@ -98,7 +99,14 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         .iter()
         .map(|(_, slice)| OldFence::of(slice))
         .collect();
-    for ((index, slice), old) in slices.iter().zip(&old) {
+    let images: Vec<Option<&String>> = slices
+        .iter()
+        .map(|(index, slice)| {
+            let position = &slice.position;
+            last_images.get(&(*index, position.topic.clone(), position.partition))
+        })
+        .collect();
+    for (((index, slice), old), image) in slices.iter().zip(&old).zip(&images) {
         values.push((&spec.datasets[*index].name, Type::TEXT));
         values.push((&slice.position.topic, Type::TEXT));
         values.push((&slice.position.partition, Type::INT4));
@@ -107,6 +115,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         values.push((&old.row, Type::INT8));
         values.push((&old.order, Type::INT8));
         values.push((&slice.position.newest_source_ts_us, Type::INT8));
+        values.push((image, Type::TEXT));
     }
     if cut.end.is_some() {
         values.push((&cut.end, Type::INT8));
@@ -172,7 +181,8 @@ fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, Str
 ///
 /// `$1` stream, `$2` batch number, `$3` batch time, `$4` alignment, `$5` model version, `$6` spec version, `$7` started,
 /// `$8` datasets, `$9` to `$18` their counts, `$19` and `$20` topic and partition of the transaction topic; then per
-/// slice dataset, topic, partition, offset, the old fence (three) and the newest commit time; then, with `ends`, offset
+/// slice dataset, topic, partition, offset, the old fence (three), the newest commit time and the image of a deleted last
+/// row; then, with `ends`, offset
 /// and position of the last END.
 fn statement(slices: &[(String, String)], ends: bool) -> String {
     let mut moved = Vec::new();
@@ -196,7 +206,8 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
                    union all select ${commit}::bigint, ${row}::bigint, ${order}::bigint where m.anew is null) o\n     \
                   where x_commit is not null order by x_commit desc, x_row desc nulls last, x_order desc nulls last limit 1) f on true\n  \
                left join lateral (\n    \
-                 select jsonb_build_object('key', {key}, 'commit', x_commit, 'row', x_row, 'order', x_order) as identity,\n           \
+                 select jsonb_build_object('key', {key}, 'commit', x_commit, 'op', x_op, 'row', x_row, 'order', x_order, 'tx', x_tx)\n           \
+                          || case when ${image}::text is null then '{{}}'::jsonb else jsonb_build_object('image', ${image}::jsonb) end as identity,\n           \
                         x_op = 'r' and x_snapshot in ('true', 'first', 'first_in_data_collection') as snapshot\n      \
                    from {events} where {here} and x_off = ${high}) w on true",
             dataset = value(1),
@@ -207,6 +218,7 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
             row = value(6),
             order = value(7),
             newest = value(8),
+            image = value(9),
         ));
     }
     let last = FIXED_VALUES + slices.len() * SLICE_VALUES;

@@ -26,6 +26,9 @@ pub struct Position {
     pub fence: Option<Fence>,
     /// The newest merged commit time at the source, microseconds since 1970.
     pub newest_source_ts_us: Option<i64>,
+    /// What is kept of the row at the watermark where it was a delete: jsonb text with `row`, `tx` and the large values
+    /// (`image`) that a key change may take to its new key.
+    pub last_delete: Option<String>,
 }
 
 impl Position {
@@ -39,6 +42,7 @@ impl Position {
             watermark: -1,
             fence: None,
             newest_source_ts_us: None,
+            last_delete: None,
         }
     }
 }

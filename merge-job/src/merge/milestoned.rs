@@ -30,7 +30,7 @@ pub fn reduce(shape: &Shape<'_>) -> String {
     let keys = shape.keys("");
     format!(
         "create temp table {changes} on commit drop as\n\
-         select x_op, x_ts, {all_c}, x_live, x_was_live, x_effective,\n       \
+         select x_op, x_ts, x_doubt, {all_c}, x_live, x_was_live, x_effective,\n       \
                 count(*) filter (where x_effective) over (partition by {keys} order by x_part, x_off) as x_j,\n       \
                 count(*) filter (where x_effective) over (partition by {keys}) as x_n\n  \
            from (select b.*, case when x_op = 'd' then x_was_live\n                          \
@@ -40,7 +40,7 @@ pub fn reduce(shape: &Shape<'_>) -> String {
                    from (select w.*, row({live_names}) as x_live_image,\n                       \
                                 first_value(l.ctid) over (partition by {keys_w} order by x_part, x_off) as x_live,\n                       \
                                 case when x_number = 1 then l.ctid is not null else x_last_op <> 'd' end as x_was_live\n                  \
-                           from (select x_part, x_off, x_op, x_ts, {all},\n                               \
+                           from (select x_part, x_off, x_op, x_ts, x_doubt, {all},\n                               \
                                         row_number() over k as x_number, lag(x_op) over k as x_last_op,\n                               \
                                         lag(row({all})) over k as x_last_image\n                          \
                                    from {events} where x_state = {STATE_VALID}\n                        \
@@ -68,7 +68,8 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
          count(*) filter (where x_effective and x_op <> 'd' and not x_was_live) as inserted,\n       \
          count(*) filter (where x_effective and x_op <> 'd' and x_was_live) as updated,\n       \
          count(*) filter (where x_effective and x_op = 'd') as deleted,\n       \
-         count(*) filter (where not x_effective) as unchanged, 0::bigint as overtaken,\n       \
+         count(*) filter (where not x_effective and not x_doubt) as unchanged, 0::bigint as overtaken,\n       \
+         count(*) filter (where not x_effective and x_doubt) as replayed,\n       \
          count(*) filter (where x_effective and x_j = x_n and x_op = 'd' and x_live is not null) as closed,\n       \
          coalesce(max(x_n), 1) as most,\n       \
          count(*) filter (where x_effective and x_j = 1 and x_live is not null)\n         \

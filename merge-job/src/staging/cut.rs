@@ -70,20 +70,28 @@ pub fn by_offset(dataset: &DatasetSpec) -> String {
 
 /// The statement that groups the staged rows of all datasets by source transaction. `$1` datasets, `$2` topics, `$3`
 /// partitions, `$4` watermarks, `$5` commit positions of the fences (null where there is none), `$6` the most rows to
-/// look at in each partition.
+/// look at in each partition. Distinct rows are only told apart where `ends` will be compared with them.
 ///
 /// Returns, per partition and transaction: place of the dataset, topic, partition, commit position, transaction, rows,
 /// distinct rows of the transaction, last offset, does it hold streamed rows, whether the look ended before the partition
 /// did, and the highest visible offset of the partition. A row without a commit position of its own, and a replay, belongs to the transaction before it, so
 /// that every transaction of a partition is one stretch of offsets.
 #[must_use]
-pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition) -> String {
-    let (commit, _, order) = events::position(source);
+pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bool) -> String {
+    let (commit, row, _) = events::position(source);
     let parts = datasets
         .iter()
         .enumerate()
         .map(|(index, dataset)| {
             let staging = dataset.staging.quoted();
+            // The order in the transaction is no identity: a connector that restarts inside one counts from 1 again.
+            let identity: String =
+                dataset.key_columns().map(|key| format!(", s.{}", key.staged_as.quoted())).collect();
+            let (identity, distinct) = if ends {
+                (format!("({row}, s.__op{identity})"), "count(distinct ident)")
+            } else {
+                ("null::integer".to_owned(), "count(*)")
+            };
             format!(
                 "select {index} as i, g.* from (\n  \
                  with known as (\n    \
@@ -94,14 +102,14 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition) -> Strin
                    cross join lateral (\n      \
                      select q.*, greatest(k.commit, max(q.commit) over (order by q.off), -1) as place,\n             \
                             count(*) over () >= $6::bigint as more\n        \
-                       from (select s.__connect_offset as off, {order} as ord, s.__transaction_id as tx,\n                     \
+                       from (select s.__connect_offset as off, {identity} as ident, s.__transaction_id as tx,\n                     \
                                     {commit} as commit\n                \
                                from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
                                 and s.__connect_offset > coalesce(k.watermark, -1)\n               \
                               order by s.__connect_offset limit $6::bigint) q) r\n  \
                  )\n  \
                  select topic, part, place, max(tx) filter (where commit = place) as tx, count(*) as n,\n         \
-                        count(distinct ord) filter (where commit = place) as n_distinct, max(off) as high,\n         \
+                        {distinct} filter (where commit = place) as n_distinct, max(off) as high,\n         \
                         bool_or(commit = place) is true as streamed, bool_or(more) as more,\n         \
                         (select max(s.__connect_offset) from {staging} s\n           \
                           where s.__connect_topic = look.topic and s.__connect_partition = look.part) as head\n    \

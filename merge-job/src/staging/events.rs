@@ -184,7 +184,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         "s.__connect_topic as x_topic, s.__connect_partition as x_part, s.__connect_offset as x_off,\n       \
          s.__op as x_op, {commit} as x_commit, {row} as x_row, {order} as x_order,\n       \
          s.__source_ts_us as x_ts, split_part(s.__transaction_id, ':', 1) as x_tx, s.__snapshot as x_snapshot,\n       \
-         {STATE_VALID}::smallint as x_state, {} as x_refused",
+         {STATE_VALID}::smallint as x_state, false as x_doubt, {} as x_refused",
         refused(shape, &uncast)
     );
     for (place, column) in shape.columns() {
@@ -192,6 +192,8 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         let cast = column.staging_type != column.merge_type;
         let typed = if cast {
             cast_to(&staged, &column.merge_type)
+        } else if is_timestamp(&column.merge_type) {
+            format!("case {staged} when {CONNECTOR_INFINITY} then 'infinity' else {staged} end")
         } else {
             staged.clone()
         };
@@ -259,6 +261,13 @@ pub(crate) fn position(source: SourcePosition) -> (&'static str, &'static str, &
             "s.__transaction_total_order",
         ),
     }
+}
+
+/// What Debezium makes of `infinity` in a timestamp without time zone (docs/decisions/0001).
+const CONNECTOR_INFINITY: &str = "timestamp '294247-01-10 04:00:25.2'";
+
+fn is_timestamp(merge_type: &str) -> bool {
+    merge_type.starts_with("timestamp") && merge_type.ends_with("without time zone")
 }
 
 fn cast_to(staged: &str, merge_type: &str) -> String {
@@ -355,7 +364,8 @@ fn length_limit(merge_type: &str) -> Option<usize> {
     rest.strip_suffix(')')?.parse().ok()
 }
 
-/// The statement that says, per dataset, what there is to do before the merge. One row each, in order.
+/// The statement that says, per dataset, what there is to do before the merge. One row each, in order. `$1`: the last
+/// offsets of the slices.
 #[must_use]
 pub fn survey(shapes: &[Shape<'_>]) -> String {
     let parts = shapes
@@ -366,6 +376,7 @@ pub fn survey(shapes: &[Shape<'_>]) -> String {
                  count(*) filter (where x_refused is not null) as refused,\n       \
                  count(*) filter (where {unknown}) as unknown,\n       \
                  count(*) filter (where x_op = 't') as truncates,\n       \
+                 count(*) filter (where x_op = 'd' and x_off = any($1::bigint[])) as last_deletes,\n       \
                  count(*) filter (where x_op is null or x_op not in ('c', 'u', 'd', 'r', 't')) as strange\n  \
                  from {events}",
                 index = shape.index,

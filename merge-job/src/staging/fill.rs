@@ -9,11 +9,12 @@ use std::fmt::Write as _;
 
 use crate::staging::events::{STATE_QUARANTINED, STATE_VALID, Shape};
 
-/// The statement that adds what a fill needs to know of each event: did it need one (`x_need`), is it the old half of a
+/// The statements that add what a fill needs to know of each event: did it need one (`x_need`), is it the old half of a
 /// key change (`x_moved`), and from which event does its new half take (`x_from`).
 ///
-/// The halves of a key change are a delete and a create side by side in one partition with one row position and
-/// transaction.
+/// The halves of a key change are a delete and a create with one row position and transaction. Of a redelivered old half
+/// nothing is known that its first delivery did not know, so the first one counts; where that was merged in an earlier
+/// batch the new half is filled by [`from_last_batch`], or stands live already.
 #[must_use]
 pub fn prepare(shape: &Shape<'_>) -> String {
     let events = shape.events();
@@ -27,16 +28,66 @@ pub fn prepare(shape: &Shape<'_>) -> String {
            add column x_moved boolean not null default false, add column x_from bigint;\n\
          update {events} set x_need = true where x_op <> 'd' and {unknown};\n\
          update {events} e set x_moved = h.moved, x_from = h.source {moved}\n  \
-           from (select ctid as t,\n               \
-                        x_op = 'd' and lead(x_op) over w = 'c' and same_after as moved,\n               \
-                        case when x_op = 'c' and lag(x_op) over w = 'd' and same_before then lag(x_off) over w end as source\n          \
-                   from (select *, ctid, \n                           \
-                                lead(x_row) over v = x_row and lead(x_tx) over v is not distinct from x_tx as same_after,\n                           \
-                                lag(x_row) over v = x_row and lag(x_tx) over v is not distinct from x_tx as same_before\n                      \
-                           from {events} where x_state = {STATE_VALID}\n                    \
-                         window v as (partition by x_topic, x_part order by x_off)) n\n                \
-                 window w as (partition by x_topic, x_part order by x_off)) h\n \
+           from (select ctid as t, x_op = 'd' and count(*) filter (where x_op = 'c') over one > 0 as moved,\n               \
+                        case when x_op = 'c' then min(x_off) filter (where x_op = 'd' and not x_doubt) over one end as source\n          \
+                   from {events} where x_state = {STATE_VALID} and x_row is not null and x_op in ('d', 'c')\n        \
+                 window one as (partition by x_topic, x_part, x_commit, x_row, x_tx)) h\n \
           where e.ctid = h.t and (h.moved or h.source is not null)"
+    )
+}
+
+/// The query for what the next batch may need of this one: where the last row of a partition is a delete, it may be the
+/// old half of a key change whose new half is not staged yet. `$1` topics, `$2` partitions, `$3` last offsets.
+///
+/// Returns topic, partition and the large values that the deleted row had, as jsonb text.
+#[must_use]
+pub fn last_image(shape: &Shape<'_>) -> String {
+    let events = shape.events();
+    let mut pairs = Vec::new();
+    for place in shape.fillable() {
+        let name = shape.dataset.columns[place].name.quoted();
+        let text = shape.dataset.columns[place]
+            .name
+            .as_str()
+            .replace('\'', "''");
+        pairs.push(format!(
+            "'{text}', case when p.x_op is null then l.{name}::text else p.c{place}::text end"
+        ));
+    }
+    format!(
+        "select e.x_topic, e.x_part, jsonb_build_object({pairs})::text\n  \
+           from unnest($1::text[], $2::integer[], $3::bigint[]) h(topic, part, high)\n  \
+           join {events} e on e.x_topic = h.topic and e.x_part = h.part and e.x_off = h.high\n  \
+           left join lateral (select * from {events} q where {earlier} and q.x_off < e.x_off and q.x_state = {STATE_VALID}\n                      \
+                               order by q.x_part desc, q.x_off desc limit 1) p on true\n  \
+           left join {live} l on {joined}\n \
+          where e.x_op = 'd' and e.x_state = {STATE_VALID} and coalesce(p.x_op <> 'd', l.ctid is not null)",
+        pairs = pairs.join(", "),
+        earlier = shape.same_key("q.", "e."),
+        live = shape.dataset.live_table().quoted(),
+        joined = shape.live_key("l.", "e.", None),
+    )
+}
+
+/// The statement that fills the new half of a key change whose old half ended the batch before. `$1` topic, `$2`
+/// partition, `$3` what `milepost.positions.watermark_row` says of that row.
+#[must_use]
+pub fn from_last_batch(shape: &Shape<'_>) -> String {
+    let mut sets = Vec::new();
+    for place in shape.fillable() {
+        let column = &shape.dataset.columns[place];
+        let text = column.name.as_str().replace('\'', "''");
+        sets.push(format!(
+            "c{place} = case when u{place} then ($3::jsonb -> 'image' ->> '{text}')::{} else c{place} end, u{place} = false",
+            column.merge_type
+        ));
+    }
+    format!(
+        "update {events} set {sets}\n \
+          where x_topic = $1 and x_part = $2 and x_op = 'c' and x_state = {STATE_VALID}\n   \
+            and x_row = ($3::jsonb ->> 'row')::bigint and x_tx is not distinct from $3::jsonb ->> 'tx'",
+        events = shape.events(),
+        sets = sets.join(", "),
     )
 }
 

@@ -1,13 +1,16 @@
 //! Replays: rows that a restarted connector sends again, at new offsets with old source positions.
 
-use crate::staging::events::{STATE_REPLAY, Shape};
+use crate::staging::events::{STATE_REPLAY, STATE_VALID, Shape};
 
 /// The statement that marks replays exactly; run where [`crate::staging::events::survey`] found a row that does not stand
 /// strictly above its predecessor.
 ///
-/// A row is a replay if its source position is at or below the highest at a lower offset of its topic partition, in
-/// earlier batches (the fence, `$1` topics, `$2` partitions, `$3` to `$5` positions, `$6` newest commit time) or in this
-/// one. Without an order in the transaction only a strictly lower position is one: several rows may share it (T45).
+/// A row is a replay if commit position and row position are below the highest at a lower offset of its topic partition,
+/// in earlier batches (the fence, `$1` topics, `$2` partitions, `$3` to `$5` positions, `$6` newest commit time) or in
+/// this one. A row *at* the highest, of no higher order, is doubtful: several rows may share a row position (T45), and a
+/// connector that restarts inside a transaction counts its rows from 1 again (docs/decisions/0001), so it may be news.
+/// It is merged: if it is a replay its key stands as it left it, and nothing changes.
+///
 /// Snapshot rows are none and move nothing, but a snapshot that is not incremental starts the fence anew.
 ///
 /// Returns one row: how many are replays, and how many of them were committed after everything merged, which only happens
@@ -19,7 +22,7 @@ pub fn mark(shape: &Shape<'_>) -> String {
            select * from unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])\n    \
              as f(topic, part, commit, row, ord, ts)\n\
          ), epoch as (\n  \
-           select ctid as t, x_topic, x_part, x_off, x_op, x_ts, x_order,\n    \
+           select ctid as t, x_topic, x_part, x_off, x_op, x_ts,\n    \
                   case when x_op = 'r' or x_commit is null then null\n         \
                        else array[x_commit, coalesce(x_row, -1), coalesce(x_order, -1)] end as place,\n    \
                   count(*) filter (where x_op = 'r' and x_snapshot is distinct from 'incremental')\n      \
@@ -34,13 +37,13 @@ pub fn mark(shape: &Shape<'_>) -> String {
            window before as (partition by e.x_topic, e.x_part, e.epoch order by e.x_off\n                    \
                              rows between unbounded preceding and 1 preceding)\n\
          ), replay as (\n  \
-           select t, x_ts > newest as replaced from judged\n   \
-            where place is not null and highest is not null\n     \
-              and case when x_order is null then place[1:2] < highest[1:2] else place <= highest end\n\
+           select t, x_ts > newest as replaced, place[1:2] = highest[1:2] as doubt from judged\n   \
+            where place is not null and highest is not null and place <= highest\n\
          ), marked as (\n  \
-           update {events} e set x_state = {STATE_REPLAY} from replay r where e.ctid = r.t\n\
+           update {events} e set x_state = case when r.doubt then {STATE_VALID} else {STATE_REPLAY} end, x_doubt = r.doubt\n    \
+             from replay r where e.ctid = r.t\n\
          )\n\
-         select count(*), count(*) filter (where replaced) from replay",
+         select count(*), count(*) filter (where replaced) from replay where not doubt",
         events = shape.events(),
     )
 }

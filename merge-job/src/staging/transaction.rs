@@ -44,6 +44,17 @@ pub struct End {
     pub counts: BTreeMap<String, u64>,
 }
 
+impl End {
+    /// Takes in a redelivered END: a connector that restarts inside a transaction ends it twice, the second time with the
+    /// counts of the remainder only. The greatest counts are the transaction's.
+    fn absorb(&mut self, again: &Self) {
+        for (table, count) in &again.counts {
+            let own = self.counts.entry(table.clone()).or_default();
+            *own = (*own).max(*count);
+        }
+    }
+}
+
 /// Partition of a dataset: place of the dataset, topic, partition.
 pub type Part = (usize, String, i32);
 
@@ -160,7 +171,7 @@ fn last_places(stretches: &[Stretch]) -> BTreeMap<Part, i64> {
 
 /// Which transactions are whole in staging, by their END events.
 struct Whole<'a> {
-    ends: BTreeMap<&'a str, &'a End>,
+    ends: BTreeMap<&'a str, End>,
     names: &'a [&'a str],
     /// The first END, in order, none of whose rows are staged: nothing after it is whole.
     missing: Option<&'a End>,
@@ -184,9 +195,15 @@ impl<'a> Whole<'a> {
             names.iter().any(|name| end.counts.contains_key(*name))
                 && !staged.contains(end.transaction.as_str())
         });
-        // A redelivered END stands behind the first one: the later wins, they are equal.
+        let mut by_transaction: BTreeMap<&str, End> = BTreeMap::new();
+        for end in news {
+            by_transaction
+                .entry(end.transaction.as_str())
+                .and_modify(|first| first.absorb(end))
+                .or_insert_with(|| end.clone());
+        }
         Self {
-            ends: news.map(|end| (end.transaction.as_str(), end)).collect(),
+            ends: by_transaction,
             names,
             missing,
         }
@@ -246,7 +263,16 @@ pub fn read_end(offset: i64, payload: &str) -> Result<Option<End>, serde_json::E
         id: String,
         data_collections: Option<Vec<Collection>>,
     }
-    let event: Event = serde_json::from_str(payload)?;
+    /// With `schemas.enable` the converter wraps the message.
+    #[derive(Deserialize)]
+    struct Envelope {
+        payload: Event,
+    }
+    let event: Event = serde_json::from_str(payload).or_else(|error| {
+        serde_json::from_str(payload)
+            .map(|Envelope { payload }| payload)
+            .map_err(|_| error)
+    })?;
     if event.status != "END" {
         return Ok(None);
     }
@@ -396,6 +422,18 @@ mod tests {
         assert_eq!(
             highs(choose(&staged, Some(&ends), Some(4), &["a", "b"], 9)),
             [(0, 0)]
+        );
+    }
+
+    #[test]
+    fn a_second_end_with_fewer_rows_does_not_make_a_transaction_whole() {
+        let staged = [stretch(0, 1, 3, 2)];
+        let ends = [end(0, 1, &[("a", 5)]), end(1, 1, &[("a", 2)])];
+        assert_eq!(
+            choose(&staged, Some(&ends), None, &["a"], 9),
+            Choice::Wait {
+                transaction: "1".to_owned()
+            }
         );
     }
 
