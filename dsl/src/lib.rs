@@ -7,6 +7,7 @@
 //! Reading order: [`Sources`], [`Spanned`], [`scalar`], [`spec`], [`parse`], [`model`], [`rules`], [`graph`].
 
 mod check;
+pub mod compare;
 mod diagnostic;
 pub mod graph;
 pub mod model;
@@ -14,6 +15,7 @@ mod parse;
 mod resolve;
 pub mod rules;
 pub mod scalar;
+mod schema;
 mod source;
 mod spanned;
 pub mod spec;
@@ -24,5 +26,6 @@ pub use diagnostic::{Diagnostic, Label, RuleId, Severity, sort};
 pub use graph::{GraphFormat, IntentionGraph};
 pub use model::Model;
 pub use parse::{LANGUAGE_VERSION, Parsed, parse};
+pub use schema::schema;
 pub use source::{FileId, Place, Sources, Span};
 pub use spanned::Spanned;

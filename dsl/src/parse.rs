@@ -1,7 +1,7 @@
 use crate::rules::{kind, language};
 use crate::spec::{
-    AssignmentSpec, DatastoreSpec, Document, EcosystemSpec, GovernanceZoneSpec, Kind, ModelSpec,
-    PlatformSpec, TeamSpec, WorkspaceSpec,
+    AssignmentSpec, BrokenDocument, DatastoreSpec, Document, EcosystemSpec, GovernanceZoneSpec,
+    Kind, ModelSpec, PlatformSpec, TeamSpec, WorkspaceSpec,
 };
 use crate::yaml::{Decoder, Node, Value, read};
 use crate::{Diagnostic, Sources, Spanned};
@@ -75,7 +75,11 @@ impl Parsed {
                 self.language(&document);
                 self.spec.documents.push(Spanned::new(document, at));
             }
-            (None, Some(name)) => self.spec.broken.push((kind, name)),
+            (None, Some(name)) => self.spec.broken.push(BrokenDocument {
+                kind,
+                name,
+                owner: owner(kind, rest),
+            }),
             (None, None) => self.spec.incomplete = true,
         }
     }
@@ -147,4 +151,14 @@ fn name(kind: Kind, entries: &[(Node, Node)]) -> Option<String> {
         )),
         _ => text("name").map(str::to_owned),
     }
+}
+
+/// What a document says of its owner, whether or not the rest of it can be read.
+fn owner(kind: Kind, entries: &[(Node, Node)]) -> Option<String> {
+    let key = match kind {
+        Kind::Ecosystem => "repository",
+        Kind::Datastore | Kind::Workspace => "team",
+        Kind::GovernanceZone | Kind::Team | Kind::Assignment | Kind::Platform => return None,
+    };
+    crate::yaml::peek(entries, key).map(str::to_owned)
 }

@@ -27,7 +27,12 @@ pub(crate) fn resolve(
 ) -> Option<Model> {
     let documents = Documents::of(spec, diagnostics);
     let Some(ecosystem) = documents.ecosystem else {
-        if !spec.incomplete && spec.broken.iter().all(|(kind, _)| *kind != Kind::Ecosystem) {
+        if !spec.incomplete
+            && spec
+                .broken
+                .iter()
+                .all(|broken| broken.kind != Kind::Ecosystem)
+        {
             let start = Span {
                 file: first_file,
                 start: 0,

@@ -23,9 +23,9 @@ pub(super) enum Lookup<I> {
 impl<I: Copy> Names<I> {
     /// The names of documents that could not be read.
     pub(super) fn of(spec: &ModelSpec, kind: Kind) -> Self {
-        let broken = spec.broken.iter().filter(|(of, _)| *of == kind);
+        let broken = spec.broken.iter().filter(|broken| broken.kind == kind);
         Self {
-            known: broken.map(|(_, name)| (name.clone(), None)).collect(),
+            known: broken.map(|broken| (broken.name.clone(), None)).collect(),
             incomplete: spec.incomplete,
         }
     }

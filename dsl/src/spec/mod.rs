@@ -126,8 +126,19 @@ impl Document {
 pub struct ModelSpec {
     /// The documents that could be read.
     pub documents: Vec<Spanned<Document>>,
-    /// Kind and name of documents that could not be read: references to them are no second mistake.
-    pub broken: Vec<(Kind, String)>,
+    /// Documents of which little more than the name could be read: references to them are no second mistake.
+    pub broken: Vec<BrokenDocument>,
     /// Is there a document of which not even kind and name could be read?
     pub incomplete: bool,
+}
+
+/// What is known of a document that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokenDocument {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// What it says of its owner: the team of a datastore or workspace, the repository of an ecosystem.
+    pub owner: Option<String>,
 }
