@@ -1,0 +1,50 @@
+# `make demo` shows the whole path on this machine; `make test` is everything that CI checks.
+
+CARGO ?= cargo
+# Where cargo puts what it builds; demo and prove start binaries from there.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+CARGO_DENY := 0.20.2
+
+.PHONY: help demo test format lint doc unit deny advisories prove bench image
+
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: ## model, lint, render, publish, merge in a private Postgres; DEMO="--keep" leaves it running
+	@scripts/postgres.sh
+	@echo "building (a first build takes a few minutes)"
+	@$(CARGO) build --locked --quiet --package milepost-cli --package milepost-merge-job
+	@$(TARGET)/debug/milepost demo $(DEMO)
+
+test: format lint doc unit deny ## everything that CI checks
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+
+doc:
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+unit: ## cargo test: needs PostgreSQL 15 or newer and python3
+	@scripts/postgres.sh
+	$(CARGO) test --locked --workspace
+
+deny: ## licences, banned crates, sources of crates
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked --version $(CARGO_DENY)
+	$(CARGO) deny --locked check bans licenses sources
+
+advisories: ## known vulnerabilities; reads a database from the network, so it is no part of test
+	$(CARGO) deny --locked check advisories
+
+prove: ## what is too long for test: properties and kills over many seeds, optimised
+	@scripts/postgres.sh
+	MILEPOST_PROVE=1 $(CARGO) test --locked --release --package acceptance
+
+bench: ## measured ratios against the floor
+	@scripts/postgres.sh
+	$(CARGO) bench --locked --package acceptance
+
+image: ## the container image, with whatever engine is here
+	$(or $(ENGINE),docker) build --file Containerfile --tag milepost .
