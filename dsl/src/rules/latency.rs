@@ -1,7 +1,7 @@
 use super::{About, Rule};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::model::Ingestion;
+use crate::model::{Implementation, Ingestion};
 use crate::scalar::Duration;
 use crate::{Diagnostic, Model, RuleId, Severity};
 
@@ -20,6 +20,7 @@ impl Rule<Model> for Latency {
     }
 
     fn check(&self, model: &Model, findings: &mut Vec<Diagnostic>) {
+        let overridden = overridden(model);
         // Most schedules are the same few texts.
         let mut pauses: HashMap<&str, Option<Duration>> = HashMap::new();
         for (id, group) in model.groups.iter() {
@@ -33,6 +34,9 @@ impl Rule<Model> for Latency {
                     continue;
                 };
                 let path = model.dataset_path(sink.dataset);
+                if overridden.contains(&path) || overridden.contains(store.name.as_str()) {
+                    continue;
+                }
                 let message = format!(
                     "group `{}` asks for rows at most {} old, and `{path}` is merged `{}`, with \
                      pauses of {pause}",
@@ -46,4 +50,20 @@ impl Rule<Model> for Latency {
             }
         }
     }
+}
+
+/// The streams for which a platform has another schedule: how often they are merged is its business.
+fn overridden(model: &Model) -> BTreeSet<String> {
+    let mut streams = BTreeSet::new();
+    for platform in model.platforms.values() {
+        if let Implementation::KubernetesPostgres(spec) = &platform.implementation {
+            let overrides = spec
+                .overrides
+                .iter()
+                .flat_map(|spec| spec.streams.iter().flatten());
+            let scheduled = overrides.filter(|(_, stream)| stream.schedule.is_some());
+            streams.extend(scheduled.map(|(stream, _)| stream.to_string()));
+        }
+    }
+    streams
 }

@@ -36,20 +36,20 @@ impl Rule<Model> for StreamOverride {
                 let Some(Ingestion::Cdc(cdc)) = stores.get(stream.store.as_str()) else {
                     continue;
                 };
-                let (is, help) = match (cdc.consistency, &stream.dataset) {
+                let (fact, help) = match (cdc.consistency, &stream.dataset) {
                     (Consistency::MultiDataset, None) | (Consistency::SingleDataset, Some(_)) => {
                         continue;
                     }
                     (Consistency::MultiDataset, Some(_)) => {
-                        ("one batch stream", format!("write `{}`", stream.store))
+                        ("is one batch stream", format!("write `{}`", stream.store))
                     }
                     (Consistency::SingleDataset, None) => (
-                        "a batch stream for each dataset",
+                        "has a batch stream for each dataset",
                         format!("write `{}#…` with the name of a dataset", stream.store),
                     ),
                 };
                 let message = format!(
-                    "`{stream}` is no batch stream: datastore `{}` is {is}",
+                    "`{stream}` is no batch stream: datastore `{}` {fact}",
                     stream.store
                 );
                 let object = platform.name.to_string();

@@ -1,7 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{LocationName, NameError, VendorName, text};
+use thiserror::Error;
+
+use super::{LocationName, VendorName, text};
 
 /// A place in the tree of vendors and locations: `aws/eu/stockholm`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,13 +14,28 @@ pub struct LocationPath {
     pub steps: Vec<LocationName>,
 }
 
-impl FromStr for LocationPath {
-    type Err = NameError;
+/// Why a text is no location.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "`{0}` is no location: write the vendor and its locations as `aws/eu/stockholm`, in lowercase \
+     letters, digits and `-`"
+)]
+pub struct LocationError(String);
 
-    fn from_str(text: &str) -> Result<Self, NameError> {
+impl FromStr for LocationPath {
+    type Err = LocationError;
+
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        let error = || LocationError(text.to_owned());
         let mut words = text.split('/');
-        let vendor = words.next().unwrap_or_default().parse()?;
-        let steps = words.map(str::parse).collect::<Result<_, _>>()?;
+        let vendor = words
+            .next()
+            .unwrap_or_default()
+            .parse()
+            .map_err(|_| error())?;
+        let steps = words
+            .map(|step| step.parse().map_err(|_| error()))
+            .collect::<Result<_, _>>()?;
         Ok(Self { vendor, steps })
     }
 }

@@ -18,7 +18,7 @@ pub use cron::{Cron, CronError};
 pub use data_type::{DataType, DataTypeError};
 pub use duration::{Duration, DurationError};
 pub use line::{Line, LineError, Namespace, NamespaceError};
-pub use location::LocationPath;
+pub use location::{LocationError, LocationPath};
 pub use name::{
     ClassificationName, ColumnName, CredentialName, DatasetName, DatastoreName, EcosystemName,
     GroupName, LocationName, MAX_NAME_BYTES, NameError, PlatformName, SourceNameError, TeamName,

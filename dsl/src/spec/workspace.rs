@@ -63,7 +63,7 @@ pub enum Versions {
     All,
 }
 
-crate::scalar::words!(Versions, "which versions are kept" {
+crate::scalar::words!(Versions, "a choice of versions" {
     LastPerBatch => "last-per-batch",
     All => "all",
 });

@@ -57,8 +57,25 @@ impl<'a> Decoder<'a> {
 
     /// Reads a text through the type's own grammar.
     pub(crate) fn text<T: FromStr<Err: Display>>(&mut self, node: &Node, title: &str) -> Option<T> {
-        let text = self.words(node, title)?;
+        let (text, plain) = match &node.value {
+            Value::Scalar { text, plain } if !(*plain && is_null(text)) => (text, *plain),
+            _ => return self.wrong(node, title),
+        };
         match text.parse() {
+            Ok(_) if plain && means_no_text(text) => {
+                let meaning = if is_boolean(text) {
+                    "truth value"
+                } else {
+                    "number"
+                };
+                let message = format!(
+                    "`{}` is {title}, and YAML takes `{text}` for a {meaning}",
+                    self.key
+                );
+                let help = format!("write it in quotes: `\"{text}\"`");
+                self.report(&shape::RULE, node.span, message, Some(help));
+                None
+            }
             Ok(parsed) => Some(parsed),
             Err(error) => {
                 self.report(&value::RULE, node.span, error.to_string(), None);
@@ -85,28 +102,6 @@ impl<'a> Decoder<'a> {
             self.report(&value::RULE, node.span, message, Some(help));
         }
         found.copied()
-    }
-
-    /// A text that YAML does not take for something else.
-    fn words<'n>(&mut self, node: &'n Node, title: &str) -> Option<&'n str> {
-        match &node.value {
-            Value::Scalar { text, plain } if !plain || !means_no_text(text) => Some(text),
-            Value::Scalar { text, .. } if !is_null(text) => {
-                let message = format!(
-                    "`{}` is {title}, and YAML takes `{text}` for a {}",
-                    self.key,
-                    if is_boolean(text) {
-                        "truth value"
-                    } else {
-                        "number"
-                    }
-                );
-                let help = format!("write it in quotes: `\"{text}\"`");
-                self.report(&shape::RULE, node.span, message, Some(help));
-                None
-            }
-            _ => self.wrong(node, title),
-        }
     }
 
     /// Reports that a node is of another shape than it should be.
@@ -346,7 +341,7 @@ fn is_boolean(text: &str) -> bool {
     matches!(text, "true" | "True" | "TRUE" | "false" | "False" | "FALSE")
 }
 
-/// Does YAML's core schema take an unquoted text for something else than a text?
+/// Does YAML's core schema take an unquoted text that is not null for something else than a text?
 fn means_no_text(text: &str) -> bool {
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let starts_as_number = unsigned
@@ -357,8 +352,7 @@ fn means_no_text(text: &str) -> bool {
         text.strip_prefix(prefix)
             .is_some_and(|digits| u128::from_str_radix(digits, radix).is_ok())
     };
-    is_null(text)
-        || is_boolean(text)
+    is_boolean(text)
         || (starts_as_number && text.parse::<f64>().is_ok())
         || based("0x", 16)
         || based("0o", 8)

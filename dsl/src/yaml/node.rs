@@ -104,22 +104,26 @@ struct Builder<'a> {
 }
 
 enum Open {
-    Sequence(usize, Vec<Node>),
-    Mapping(usize, Vec<(Node, Node)>, Option<Node>),
+    Sequence(Start, Vec<Node>),
+    Mapping(Start, Vec<(Node, Node)>, Option<Node>),
+}
+
+struct Start {
+    byte: usize,
+    /// Was the collection refused for what stands before it?
+    refused: bool,
 }
 
 impl Builder<'_> {
     fn take(&mut self, event: Event<'_>, range: std::ops::Range<usize>) {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let mut node = self.node(
-                    range,
-                    Value::Scalar {
-                        text: text.into_owned(),
-                        plain: style == ScalarStyle::Plain,
-                    },
-                );
-                self.refuse_decorations(&mut node, anchor, tag.is_some());
+                let value = Value::Scalar {
+                    text: text.into_owned(),
+                    plain: style == ScalarStyle::Plain,
+                };
+                let refused = self.refuses(range.clone(), anchor, tag.is_some());
+                let node = self.node(range, if refused { Value::Refused } else { value });
                 self.put(node);
             }
             Event::Alias(_) => {
@@ -132,14 +136,12 @@ impl Builder<'_> {
                 self.put(node);
             }
             Event::SequenceStart(_, anchor, tag) => {
-                let mut node = self.node(range.clone(), Value::Sequence(Vec::new()));
-                self.refuse_decorations(&mut node, anchor, tag.is_some());
-                self.open.push(Open::Sequence(range.start, Vec::new()));
+                let start = self.start(range, anchor, tag.is_some());
+                self.open.push(Open::Sequence(start, Vec::new()));
             }
             Event::MappingStart(_, anchor, tag) => {
-                let mut node = self.node(range.clone(), Value::Mapping(Vec::new()));
-                self.refuse_decorations(&mut node, anchor, tag.is_some());
-                self.open.push(Open::Mapping(range.start, Vec::new(), None));
+                let start = self.start(range, anchor, tag.is_some());
+                self.open.push(Open::Mapping(start, Vec::new(), None));
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let (start, value) = match self.open.pop() {
@@ -147,7 +149,8 @@ impl Builder<'_> {
                     Some(Open::Mapping(start, entries, _)) => (start, Value::Mapping(entries)),
                     None => return,
                 };
-                let node = self.node(start..range.end.max(start), value);
+                let value = if start.refused { Value::Refused } else { value };
+                let node = self.node(start.byte..range.end.max(start.byte), value);
                 self.put(node);
             }
             Event::DocumentStart(..) => self.open.clear(),
@@ -178,22 +181,31 @@ impl Builder<'_> {
         }
     }
 
-    fn refuse_decorations(&mut self, node: &mut Node, anchor: usize, tagged: bool) {
+    fn start(&mut self, range: std::ops::Range<usize>, anchor: usize, tagged: bool) -> Start {
+        Start {
+            byte: range.start,
+            refused: self.refuses(range, anchor, tagged),
+        }
+    }
+
+    /// Reports an anchor or tag. The value of an anchor is what it would be without; a tag may give it another meaning.
+    fn refuses(&mut self, range: std::ops::Range<usize>, anchor: usize, tagged: bool) -> bool {
+        let span = self.node(range, Value::Refused).span;
         if anchor != 0 {
             self.refuse(
-                node.span,
+                span,
                 "the language has no anchors",
                 "write the value without `&name`, and again wherever it is used",
             );
         }
         if tagged {
             self.refuse(
-                node.span,
+                span,
                 "the language has no tags",
                 "write the value without `!tag`; its key says what it is",
             );
-            node.value = Value::Refused;
         }
+        tagged
     }
 
     fn refuse(&mut self, span: Span, message: &str, help: &str) {
