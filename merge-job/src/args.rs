@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Publish(PublishArguments),
     /// Merge what is staged for one stream, batch by batch, until it is caught up
     Merge(MergeArguments),
+    /// Prove the invariants of merged rows and of the control rows
+    Verify(VerifyArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell

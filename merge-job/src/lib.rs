@@ -21,6 +21,7 @@ pub mod sql;
 pub mod staging;
 pub mod tables;
 mod tls;
+pub mod verify;
 pub mod views;
 
-pub use run::{MergeRequest, MergeTarget, Summary, merge_stream};
+pub use run::{MergeRequest, MergeTarget, Summary, merge_stream, merge_until_stopped};

@@ -10,10 +10,15 @@ use milepost_job_spec::{Outcome, StreamKey, StreamSpec};
 use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
 use milepost_merge_job::session::Session;
-use milepost_merge_job::{MergeRequest, MergeTarget, database, ddl, merge_stream, migrate, retry};
+use milepost_merge_job::verify::{self, Scope};
+use milepost_merge_job::{
+    MergeRequest, MergeTarget, database, ddl, merge_until_stopped, migrate, retry,
+};
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Arguments, Command, DdlArguments, MergeArguments, PublishArguments};
+use crate::args::{
+    Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments, VerifyArguments,
+};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -40,6 +45,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Migrate => runtime.block_on(migrate()),
         Command::Publish(arguments) => runtime.block_on(publish(&arguments)),
         Command::Merge(arguments) => runtime.block_on(merge(arguments)),
+        Command::Verify(arguments) => runtime.block_on(verify(arguments)),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -104,8 +110,50 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         }
     };
     let config = database::config_from_environment(None)?;
-    let summary = merge_stream(&MergeRequest { target }, &config).await?;
+    let summary = merge_until_stopped(&MergeRequest { target }, &config, stopped()).await?;
     print(&format!("{summary}\n"))
+}
+
+/// Ready when Airflow, Kubernetes or a person at the terminal asks us to stop.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+async fn verify(arguments: VerifyArguments) -> Result<Outcome, Error> {
+    let VerifyArguments {
+        platform,
+        store,
+        dataset,
+        format,
+        show_keys,
+    } = arguments;
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    let scope = Scope {
+        platform,
+        store,
+        dataset,
+        show_keys,
+    };
+    let report = verify::verify(&session, &scope).await?;
+    print(&match format {
+        Format::Human => report.to_text(),
+        Format::Json => report.to_json(),
+    })?;
+    Ok(if report.findings.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Findings
+    })
 }
 
 fn print_ddl(arguments: &DdlArguments) -> Result<Outcome, Error> {

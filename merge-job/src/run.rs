@@ -1,6 +1,8 @@
 //! One stream, batch after batch, until it is caught up.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,12 +10,13 @@ use milepost_job_spec::{Digest, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
-use crate::batch::{self, Counts, Ended, Reading};
+use crate::batch::{self, Counts, Ended, Progress, Reading};
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::retry::{Disposition, disposition};
 use crate::session::Session;
 use crate::staging::refusal;
+use crate::staging::transaction::Part;
 use crate::tables;
 
 /// How often a step that is safe to repeat is tried.
@@ -73,10 +76,39 @@ impl fmt::Display for Summary {
 /// # Errors
 /// Everything that [`Error`] names; what was committed before it stays.
 pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Summary, Error> {
+    merge_until_stopped(request, config, std::future::pending()).await
+}
+
+/// The same, until `stop` is ready: the open batch is then cancelled and rolled back.
+///
+/// # Errors
+/// [`Error::Stopped`] if it was stopped, else as [`merge_stream`].
+pub async fn merge_until_stopped(
+    request: &MergeRequest,
+    config: &Config,
+    stop: impl Future<Output = ()>,
+) -> Result<Summary, Error> {
     let mut session = Session::connect(config).await?;
+    let cancel = session.cancel();
+    // First the signal: a run that could end and one that must are told apart in favour of the signal.
+    tokio::select! {
+        biased;
+        () = stop => {
+            cancel.cancel(config).await;
+            Err(Error::Stopped)
+        }
+        ended = merge(request, config, &mut session) => ended,
+    }
+}
+
+async fn merge(
+    request: &MergeRequest,
+    config: &Config,
+    session: &mut Session,
+) -> Result<Summary, Error> {
     let stream = match &request.target {
-        MergeTarget::Stream(key) => stream::load(&session, key).await?,
-        MergeTarget::Spec(path) => register(&session, path).await?,
+        MergeTarget::Stream(key) => stream::load(session, key).await?,
+        MergeTarget::Spec(path) => register(session, path).await?,
     };
     let mut run = Run {
         summary: Summary {
@@ -89,7 +121,7 @@ pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Sum
         stream,
         config,
     };
-    let ended = run.until_caught_up(&mut session).await;
+    let ended = run.until_caught_up(session).await;
     run.summary.round_trips = session.round_trips();
     match ended {
         Ok(()) => Ok(run.summary),
@@ -109,6 +141,7 @@ struct Run<'a> {
 impl Run<'_> {
     async fn until_caught_up(&mut self, session: &mut Session) -> Result<(), Error> {
         self.reconcile(session).await?;
+        let mut goal: Option<BTreeMap<Part, i64>> = None;
         loop {
             match self.batch(session).await? {
                 Ended::Empty => return Ok(()),
@@ -119,12 +152,24 @@ impl Run<'_> {
                 Ended::Committed {
                     number,
                     counts,
-                    caught_up,
+                    progress,
                 } => {
                     tracing::info!(stream = %self.stream.spec.stream, batch = number, %counts, "batch committed");
                     self.summary.batches += 1;
                     self.summary.counts += counts;
-                    if caught_up {
+                    // What arrives while the run works is the next run's: a busy source must not keep a pod for ever.
+                    let open = goal.get_or_insert_with(|| {
+                        progress
+                            .iter()
+                            .map(|part| (part.part.clone(), part.visible))
+                            .collect()
+                    });
+                    for Progress { part, merged, .. } in &progress {
+                        if open.get(part).is_some_and(|visible| merged >= visible) {
+                            open.remove(part);
+                        }
+                    }
+                    if open.is_empty() && !progress.is_empty() {
                         return Ok(());
                     }
                 }
@@ -175,19 +220,17 @@ impl Run<'_> {
     }
 
     /// Records the failure where that is possible; the error itself is reported in any case.
-    async fn record(&self, session: Session, error: &Error) {
+    async fn record(&self, session: &mut Session, error: &Error) {
         if matches!(error, Error::Held(_) | Error::Stopped) {
             return;
         }
-        let session = if session.is_closed() || error.is_disconnect() {
+        if session.is_closed() || error.is_disconnect() {
             match Session::connect(self.config).await {
-                Ok(session) => session,
+                Ok(fresh) => *session = fresh,
                 Err(_) => return,
             }
-        } else {
-            session
-        };
-        if let Err(second) = batch::failed(&session, &self.stream, error).await {
+        }
+        if let Err(second) = batch::failed(session, &self.stream, error).await {
             tracing::warn!(error = %second.chain(), "the failure could not be recorded");
         }
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{CancelToken, Client, Config, NoTls, Row, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::Error;
 
@@ -55,6 +55,12 @@ impl Session {
             client,
             round_trips: AtomicU64::new(0),
         })
+    }
+
+    /// What ends the statement that the server is working on, from outside.
+    #[must_use]
+    pub fn cancel(&self) -> Cancel {
+        Cancel(self.client.cancel_token())
     }
 
     /// Round trips made since the connection was opened.
@@ -129,6 +135,28 @@ impl Session {
             .execute_typed(sql, values)
             .await
             .map_err(|source| Error::sql(label, source))
+    }
+}
+
+/// Ends the statement of a session. The server then rolls the transaction back, or does so when the connection closes.
+pub struct Cancel(CancelToken);
+
+impl Cancel {
+    /// Asks the server to stop; gives up after two seconds, since the process is about to end anyway.
+    pub async fn cancel(&self, config: &Config) {
+        let asked = async {
+            match crate::tls::connector(config) {
+                Ok(Some(tls)) => self.0.cancel_query(tls).await.is_ok(),
+                Ok(None) => self.0.cancel_query(NoTls).await.is_ok(),
+                Err(_) => false,
+            }
+        };
+        if !tokio::time::timeout(Duration::from_secs(2), asked)
+            .await
+            .unwrap_or(false)
+        {
+            tracing::debug!("the running statement could not be cancelled");
+        }
     }
 }
 

@@ -74,9 +74,20 @@ pub enum Ended {
         number: i64,
         /// Counts over all datasets.
         counts: Counts,
-        /// Was everything taken that had been visible when the batch began?
-        caught_up: bool,
+        /// How far each partition that had news was merged.
+        progress: Vec<Progress>,
     },
+}
+
+/// How far a batch came in a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// Which partition.
+    pub part: Part,
+    /// The highest merged offset.
+    pub merged: i64,
+    /// The highest visible offset when the batch was cut.
+    pub visible: i64,
 }
 
 /// What a batch works on: one transaction, from its beginning to its commit.
@@ -107,7 +118,7 @@ pub(crate) struct Cut {
     /// The last consumed offset of the transaction topic.
     end: Option<i64>,
     exact: bool,
-    caught_up: bool,
+    progress: Vec<Progress>,
 }
 
 /// The events are read, judged and filled.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Batch, Cut, Ended, Open};
+use crate::batch::{Batch, Cut, Ended, Open, Progress};
 use crate::control::position::{Fence, Position};
 use crate::control::stream::Stream;
 use crate::error::Error;
@@ -166,6 +166,10 @@ fn position(row: &SimpleQueryRow) -> Position {
 }
 
 /// What [`cut`] decided.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value exists at a time, and it is moved once"
+)]
 pub(super) enum Decision<'a> {
     /// There is work.
     Take(Batch<'a, Cut>),
@@ -198,13 +202,13 @@ pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
             slices,
             end,
             exact,
-            caught_up,
+            progress,
         } => Ok(Decision::Take(batch.with(|open| Cut {
             open,
             slices,
             end,
             exact,
-            caught_up,
+            progress,
         }))),
     }
 }
@@ -216,7 +220,7 @@ enum Found {
         slices: BTreeMap<usize, Vec<Slice>>,
         end: Option<i64>,
         exact: bool,
-        caught_up: bool,
+        progress: Vec<Progress>,
     },
 }
 
@@ -252,23 +256,25 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
     if rows.is_empty() {
         return Ok(Found::Nothing);
     }
-    let mut caught_up = true;
+    let mut progress = Vec::new();
     let slices = rows
         .iter()
         .map(|row| {
             let high: i64 = row.get("high");
-            caught_up &= high >= row.get::<_, i64>("head");
-            Slice {
-                position: known(batch, &dataset.name, row.get("topic"), row.get("part")),
-                high,
-            }
+            let position = known(batch, &dataset.name, row.get("topic"), row.get("part"));
+            progress.push(Progress {
+                part: (0, position.topic.clone(), position.partition),
+                merged: high,
+                visible: row.get("head"),
+            });
+            Slice { position, high }
         })
         .collect();
     Ok(Found::Take {
         slices: [(0, slices)].into(),
         end: None,
         exact: false,
-        caught_up,
+        progress,
     })
 }
 
@@ -353,9 +359,14 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
             Choice::Wait { transaction } => return Ok(Found::Wait(transaction)),
             Choice::LookFurther => look = look.saturating_mul(4),
             Choice::Take { highs, end, exact } => {
-                let caught_up = heads
-                    .iter()
-                    .all(|(part, head)| highs.get(part).is_some_and(|high| high >= head));
+                let progress = heads
+                    .into_iter()
+                    .map(|(part, visible)| Progress {
+                        merged: highs.get(&part).copied().unwrap_or(-1),
+                        part,
+                        visible,
+                    })
+                    .collect();
                 let mut slices: BTreeMap<usize, Vec<Slice>> = BTreeMap::new();
                 for ((index, topic, partition), high) in highs {
                     let position = known(batch, &spec.datasets[index].name, &topic, partition);
@@ -368,7 +379,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
                     slices,
                     end,
                     exact,
-                    caught_up,
+                    progress,
                 });
             }
         }

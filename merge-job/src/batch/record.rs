@@ -137,7 +137,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
     Ok(Ended::Committed {
         number: cut.open.number,
         counts: total,
-        caught_up: cut.caught_up,
+        progress: cut.progress,
     })
 }
 
@@ -314,7 +314,7 @@ pub(crate) async fn after_lost_commit(
         Ended::Committed {
             number,
             counts,
-            caught_up: false,
+            progress: Vec::new(),
         }
     }))
 }

@@ -134,6 +134,11 @@ impl Catalog {
         })
     }
 
+    /// Is there something of this name?
+    pub(crate) fn has(&self, table: &TableRef) -> bool {
+        self.relations.contains_key(table)
+    }
+
     /// Into which table rows of this dataset were merged, if any were.
     pub(crate) fn merged_into(&self, dataset: &DatasetSpec) -> Option<&TableRef> {
         self.recorded

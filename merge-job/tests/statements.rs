@@ -1,0 +1,112 @@
+//! The statements of a merge, as text: pure functions of a dataset, reviewed like prose.
+
+use milepost_job_spec::{DatasetSpec, SourcePosition, StreamSpec};
+use milepost_merge_job::merge::{live, milestoned};
+use milepost_merge_job::staging::events::{self, Shape};
+use milepost_merge_job::staging::{cut, fill, quarantine, replay};
+
+/// A dataset with a compound key, a value that is cast, one that may be unchanged, and names that need quotes.
+fn dataset(strategy: &str) -> DatasetSpec {
+    let text = format!(
+        r#"{{
+        "version": 1, "stream": {{"platform": "main", "store": "shop", "dataset": "order \"lines\""}}, "source": "postgres",
+        "datasets": [{{
+            "name": "order \"lines\"", "source_name": "public.order_lines", "naming": 1,
+            "staging": {{"schema": "main_staging", "name": "shop__order__lines_"}},
+            "merge": {{"schema": "main", "name": "shop__order__lines_"}},
+            "live": {{"schema": "main", "name": "shop__order__lines___live"}},
+            "closed": {{"schema": "main", "name": "shop__order__lines___closed"}},
+            "strategy": {strategy}, "key": ["Order", "line"],
+            "columns": [
+                {{"name": "Order", "staged_as": "Order", "merge_type": "bigint", "staging_type": "bigint", "nullable": false}},
+                {{"name": "line", "staged_as": "line", "merge_type": "integer", "staging_type": "integer", "nullable": false}},
+                {{"name": "it's", "staged_as": "it's", "merge_type": "jsonb", "staging_type": "text", "nullable": true,
+                  "placeholder": {{"text": "__debezium_unavailable_value"}}}},
+                {{"name": "price", "staged_as": "price", "merge_type": "numeric(10,2)", "staging_type": "text", "nullable": false}}
+            ]
+        }}],
+        "limits": {{"max_rows": 1000, "max_quarantined": 10, "incomplete_transaction_seconds": 900}}
+    }}"#
+    );
+    StreamSpec::from_json(&text)
+        .expect("the spec is well formed")
+        .datasets
+        .remove(0)
+}
+
+#[test]
+fn live_only() {
+    let dataset = dataset("\"live-only\"");
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!("live_only_reduce", live::reduce(&shape));
+    insta::assert_snapshot!("live_only_apply", live::apply(&shape));
+}
+
+#[test]
+fn milestoned_with_all_versions() {
+    let dataset = dataset(r#"{"milestoned": {"versions": "all"}}"#);
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!("milestoned_reduce", milestoned::reduce(&shape));
+    insta::assert_snapshot!("milestoned_close", milestoned::close(&shape));
+    insta::assert_snapshot!("milestoned_apply", milestoned::apply(&shape));
+}
+
+#[test]
+fn milestoned_with_the_last_version_of_a_batch() {
+    let dataset = dataset(r#"{"milestoned": {"versions": "last-per-batch"}}"#);
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!("last_per_batch_close", milestoned::close(&shape));
+    insta::assert_snapshot!("last_per_batch_apply", milestoned::apply(&shape));
+}
+
+#[test]
+fn staging() {
+    let dataset = dataset("\"live-only\"");
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!(
+        "events_create",
+        events::create(&shape, SourcePosition::Postgres, 1)
+    );
+    insta::assert_snapshot!("events_survey", events::survey(&[shape]));
+    insta::assert_snapshot!("cut_by_offset", cut::by_offset(&dataset));
+    insta::assert_snapshot!(
+        "cut_by_transaction",
+        cut::by_transaction(
+            std::slice::from_ref(&dataset),
+            SourcePosition::Postgres,
+            true
+        )
+    );
+    insta::assert_snapshot!("replay_mark", replay::mark(&shape));
+}
+
+#[test]
+fn fill_and_quarantine() {
+    let dataset = dataset("\"live-only\"");
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!("fill_prepare", fill::prepare(&shape));
+    insta::assert_snapshot!("fill_within_keys", fill::within_keys(&shape));
+    insta::assert_snapshot!("fill_across_keys", fill::across_keys(&shape));
+    insta::assert_snapshot!("fill_from_last_batch", fill::from_last_batch(&shape));
+    insta::assert_snapshot!("fill_last_image", fill::last_image(&shape));
+    insta::assert_snapshot!(
+        "quarantine_mark_unfilled",
+        quarantine::mark_unfilled(&shape)
+    );
+    insta::assert_snapshot!("quarantine_keep", quarantine::keep(&shape));
+}
