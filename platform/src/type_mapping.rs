@@ -99,9 +99,7 @@ pub fn map(data_type: &DataType) -> Result<Mapping, Unmappable> {
             let placeholder = if inline { None } else { text() };
             Mapping::through_text(format!("numeric({precision},{scale})"), placeholder)
         }
-        DataType::UnconstrainedDecimal => {
-            Mapping::through_text("numeric", text()).altered("infinities are quarantined")
-        }
+        DataType::UnconstrainedDecimal => Mapping::through_text("numeric", text()),
         DataType::Boolean => Mapping::same("boolean"),
         DataType::Char { length } => characters("character", *length),
         DataType::VarChar { length } => characters("character varying", *length),
@@ -110,9 +108,9 @@ pub fn map(data_type: &DataType) -> Result<Mapping, Unmappable> {
             placeholder: Some(Placeholder::Bytes(PLACEHOLDER.to_owned())),
             ..Mapping::same("bytea")
         },
-        DataType::Date => {
-            Mapping::same("date").altered("infinity and dates before year 1 arrive as other dates")
-        }
+        DataType::Date => Mapping::same("date").altered(
+            "infinity, dates before year 1 and those of 5 to 14 October 1582 arrive as other dates",
+        ),
         DataType::Time { precision } => {
             Mapping::same(digits("time", *precision, " without time zone"))
                 .altered("24:00:00 stops the sink")
@@ -124,9 +122,11 @@ pub fn map(data_type: &DataType) -> Result<Mapping, Unmappable> {
         DataType::TimestampWithTimeZone { precision } => {
             Mapping::same(digits("timestamp", *precision, " with time zone"))
         }
-        DataType::TimeWithTimeZone { precision } => {
-            Mapping::same(digits("time", *precision, " with time zone"))
-                .altered("the zone is lost, times arrive in UTC")
+        DataType::TimeWithTimeZone { .. } => {
+            return Err(Unmappable {
+                reason: "its zone is lost, times arrive in UTC",
+                help: "make it `time` or `timestamp with time zone` at the source",
+            });
         }
         DataType::Interval => Mapping::through_text("interval", None),
         DataType::Uuid => Mapping::same("uuid"),
@@ -147,23 +147,34 @@ fn known(name: &str) -> Result<Mapping, Unmappable> {
             let placeholder = Placeholder::Text(PLACEHOLDER.to_owned());
             Ok(Mapping::through_text(name, Some(placeholder)))
         }
-        "citext" | "hstore" | "ltree" | "geography" | "geometry" => refused(
+        // A bit without a length is a single one.
+        "bit" => Ok(Mapping::same("boolean")),
+        "money" => Ok(Mapping::through_text("numeric", None)),
+        "hstore" => {
+            let placeholder = format!(r#"{{"{PLACEHOLDER}":"{PLACEHOLDER}"}}"#);
+            Ok(Mapping::through_text(
+                "jsonb",
+                Some(Placeholder::Text(placeholder)),
+            ))
+        }
+        "citext" | "ltree" => refused(
             "the type belongs to an extension that the platform's database may lack",
-            "leave the column out, or keep a copy of it as `text` or `jsonb` at the source",
-        ),
-        "money" => refused(
-            "its text depends on the locale of each server",
-            "make it `decimal(19,2)` at the source",
-        ),
-        "bit" => refused(
-            "its length is unknown, and a single bit arrives as a boolean",
-            "make it `boolean` or `bytea` at the source",
+            "write `text`, which carries the same values",
         ),
         _ => refused(
             "Debezium's JDBC sink cannot write it",
             "leave the column out, or keep a copy of it as `text` at the source",
         ),
     }
+}
+
+/// Does the sink bind the type as a document whatever its column is? Then it has to be made text before.
+#[must_use]
+pub fn is_document(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Json | DataType::Jsonb | DataType::Known("hstore")
+    )
 }
 
 /// Arrays whose unchanged large value can be told from a null one.
@@ -258,6 +269,9 @@ mod tests {
     #[test_case("interval", "text", "interval", false)]
     #[test_case("enum", "text", "text", false)]
     #[test_case("jsonb", "text", "jsonb", true)]
+    #[test_case("hstore", "text", "jsonb", true)]
+    #[test_case("money", "text", "numeric", false)]
+    #[test_case("bit", "boolean", "boolean", false)]
     #[test_case("bytea", "bytea", "bytea", true)]
     #[test_case("varchar(20)[]", "text", "character varying(20)[]", true)]
     fn a_type_is_mapped(written: &str, staging: &str, merge: &str, placeholder: bool) {
@@ -281,9 +295,9 @@ mod tests {
         );
     }
 
-    #[test_case("money")]
+    #[test_case("timetz")]
+    #[test_case("citext")]
     #[test_case("point")]
-    #[test_case("bit")]
     #[test_case("smallint[]")]
     #[test_case("numeric(3,1)[]")]
     fn a_type_that_does_not_survive_is_refused(written: &str) {

@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use milepost_dsl::graph::Ingest;
 use milepost_dsl::model::{Dataset, Datastore};
-use milepost_dsl::scalar::DataType;
 use milepost_job_spec::TableRef;
 
 use super::{Served, cdc, source, source_name};
 use crate::naming::{self, kafka, postgres as names, terraform};
 use crate::plan::{ConnectorFile, ConnectorPlan};
-use crate::type_mapping::PLACEHOLDER;
+use crate::type_mapping::{PLACEHOLDER, is_document};
 
 /// A connector's settings.
 type Settings = BTreeMap<String, String>;
@@ -344,7 +343,7 @@ fn documents(dataset: &Dataset) -> Vec<String> {
     dataset
         .columns
         .iter()
-        .filter(|column| matches!(column.data_type.value, DataType::Json | DataType::Jsonb))
+        .filter(|column| is_document(&column.data_type))
         .map(|column| format!("{}:string", column.name))
         .collect()
 }

@@ -1,7 +1,7 @@
 use milepost_dsl::rules::{About, Rule};
 use milepost_dsl::{Diagnostic, RuleId, Severity};
 
-use super::dataset_path;
+use super::{dataset_path, listed};
 use crate::kubernetes_postgres::Served;
 use crate::type_mapping;
 
@@ -40,9 +40,9 @@ impl Rule<Served<'_>> for AlteredValues {
                 dataset_path(store, dataset),
                 first.data_type.span,
                 format!(
-                    "platform `{}` does not carry every value of {} of the columns of `{}`",
+                    "platform `{}` alters some values of {} of `{}`",
                     served.platform.name,
-                    altered.len(),
+                    listed(altered.iter().map(|(column, _)| column.name.as_str())),
                     dataset_path(store, dataset),
                 ),
             );

@@ -57,8 +57,7 @@ impl Rule<Served<'_>> for UnmappableType {
 
 /// Documents are made text by a transform that lists columns as `name:string,name:string`.
 fn untold(data_type: &DataType, column: &str) -> Option<(&'static str, &'static str)> {
-    let document = matches!(data_type, DataType::Json | DataType::Jsonb);
-    (document && column.contains([':', ','])).then_some((
+    (type_mapping::is_document(data_type) && column.contains([':', ','])).then_some((
         "the connector cannot name a document column that has `:` or `,` in its name",
         "rename the column in a view of the source",
     ))
