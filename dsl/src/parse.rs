@@ -38,8 +38,8 @@ pub fn parse(sources: &Sources) -> Parsed {
 impl Parsed {
     fn document(&mut self, node: &Node) {
         let entries = match &node.value {
-            // A file may begin or end with `---`.
-            Value::Scalar { text, plain: true } if text.is_empty() => return,
+            // A file may begin or end with `---`; the parser calls what is not there `~`.
+            Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~") => return,
             Value::Mapping(entries) => entries,
             _ => {
                 let mut decoder = Decoder::new(&mut self.diagnostics, String::new());

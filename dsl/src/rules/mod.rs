@@ -125,3 +125,24 @@ pub(crate) fn check(model: &Model, findings: &mut Vec<Diagnostic>) {
         }
     }
 }
+
+/// The documentation of rules: a table, then a section for each. `docs/rules.md` is made of it.
+#[must_use]
+pub fn to_markdown(rules: &[&About]) -> String {
+    let mut text = "| rule | severity | demands that |\n|---|---|---|\n".to_owned();
+    for rule in rules {
+        text.push_str(&format!(
+            "| [`{id}`](#{id}) | {} | {} |\n",
+            rule.severity,
+            rule.summary,
+            id = rule.id
+        ));
+    }
+    for rule in rules {
+        text.push_str(&format!(
+            "\n## {}\n\n{}: {}.\n\n{}\n",
+            rule.id, rule.severity, rule.summary, rule.explanation
+        ));
+    }
+    text
+}

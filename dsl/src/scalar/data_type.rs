@@ -113,8 +113,22 @@ pub enum DataTypeError {
 }
 
 /// Types known by name, that take no argument here.
-const KNOWN: [&str; 24] = [
+const KNOWN: [&str; 38] = [
     "bit",
+    "bit varying",
+    "varbit",
+    "oid",
+    "name",
+    "tsquery",
+    "pg_lsn",
+    "jsonpath",
+    "polygon",
+    "int4multirange",
+    "int8multirange",
+    "nummultirange",
+    "tsmultirange",
+    "tstzmultirange",
+    "datemultirange",
     "box",
     "cidr",
     "circle",
@@ -381,7 +395,7 @@ mod tests {
     }
 
     #[test_case("bigintt", "there is no type `bigintt`: did you mean `bigint`?")]
-    #[test_case("polygonal", "there is no type `polygonal`")]
+    #[test_case("sequence", "there is no type `sequence`")]
     #[test_case("varchar", "write its length")]
     #[test_case("varchar(0)", "write its length")]
     #[test_case("varchar(10485761)", "write its length")]

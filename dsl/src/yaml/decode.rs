@@ -18,6 +18,9 @@ pub(crate) trait Decode: Sized {
     }
 }
 
+/// No word of the language is longer; the bound keeps findings readable.
+const MAX_WORD_BYTES: usize = 1000;
+
 /// Collects what is wrong while nodes become specs.
 pub(crate) struct Decoder<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
@@ -61,6 +64,15 @@ impl<'a> Decoder<'a> {
             Value::Scalar { text, plain } if !(*plain && is_null(text)) => (text, *plain),
             _ => return self.wrong(node, title),
         };
+        if text.len() > MAX_WORD_BYTES {
+            let message = format!(
+                "`{}` has {} bytes, and {title} has at most {MAX_WORD_BYTES}",
+                self.key,
+                text.len()
+            );
+            self.report(&value::RULE, node.span, message, None);
+            return None;
+        }
         match text.parse() {
             Ok(_) if plain && means_no_text(text) => {
                 let meaning = if is_boolean(text) {
@@ -96,7 +108,7 @@ impl<'a> Decoder<'a> {
         };
         let found = words.iter().find(|word| **word == text.as_str());
         if found.is_none() {
-            let message = format!("`{text}` is not {title}");
+            let message = format!("`{}` is not {title}", shortened(text));
             let help = did_you_mean(text, words.iter().copied())
                 .unwrap_or_else(|| format!("write one of {}", listed(words)));
             self.report(&value::RULE, node.span, message, Some(help));
@@ -152,7 +164,7 @@ impl<'a> Decoder<'a> {
             && let Some(name) = peek(entries, "name")
         {
             self.object.push_str(joint);
-            self.object.push_str(name);
+            self.object.push_str(&shortened(name));
         }
         self.check_keys(entries);
         for (key, _) in entries {
