@@ -1,4 +1,5 @@
 //! The example model is green, and its graph is what its readers asked for.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests read their fixtures from files"

@@ -1,4 +1,5 @@
 //! Laws of this crate that a compiler cannot hold.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests read the sources from files"

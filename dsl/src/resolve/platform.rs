@@ -29,7 +29,7 @@ impl Resolver<'_> {
             let implementation = match &spec.implementation {
                 ImplementationSpec::KubernetesPostgres(spec) => {
                     self.overrides(name.as_str(), spec);
-                    Implementation::KubernetesPostgres(Box::new(spec.clone()))
+                    Implementation::KubernetesPostgres(spec.clone())
                 }
                 ImplementationSpec::External(_) => Implementation::External,
             };

@@ -65,7 +65,7 @@ impl fmt::Display for Duration {
         // Weeks are read but not written: `365d` is what people expect back.
         let (unit, seconds) = UNITS[1..]
             .iter()
-            .find(|(_, seconds)| self.0 % seconds == 0)
+            .find(|(_, seconds)| self.0.is_multiple_of(*seconds))
             .expect("every number is a multiple of one second");
         write!(f, "{}{unit}", self.0 / seconds)
     }

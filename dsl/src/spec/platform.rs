@@ -25,7 +25,7 @@ choice! {
     /// What serves the groups of a platform.
     pub enum ImplementationSpec {
         /// Merge jobs on Kubernetes, started by Airflow, into Postgres.
-        KubernetesPostgres(KubernetesPostgresSpec) as "kubernetes-postgres",
+        KubernetesPostgres(Box<KubernetesPostgresSpec>) as "kubernetes-postgres",
         /// Pipelines that exist already: accepts anything and renders nothing.
         External(ExternalSpec) as "external",
     }

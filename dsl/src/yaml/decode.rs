@@ -380,6 +380,12 @@ impl<T: Decode> Decode for Spanned<T> {
     }
 }
 
+impl<T: Decode> Decode for Box<T> {
+    fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
+        T::decode(node, decoder).map(Self::new)
+    }
+}
+
 impl<T: Decode> Decode for Option<T> {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         T::decode(node, decoder).map(Some)
