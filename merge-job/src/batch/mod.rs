@@ -26,7 +26,7 @@ use crate::merge::{live, milestoned};
 use crate::session::Session;
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
-use crate::staging::transaction::Part;
+use crate::staging::transaction::{Consumed, Part};
 use tokio_postgres::types::Type;
 
 /// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
@@ -115,8 +115,8 @@ pub(crate) struct Cut {
     open: Open,
     /// Slices by place of the dataset.
     slices: BTreeMap<usize, Vec<Slice>>,
-    /// The last consumed offset of the transaction topic.
-    end: Option<i64>,
+    /// END events that are done with.
+    ends: Option<Consumed>,
     exact: bool,
     progress: Vec<Progress>,
 }

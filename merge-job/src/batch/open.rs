@@ -12,7 +12,7 @@ use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::session::Session;
 use crate::staging::cut::{self, Slice};
-use crate::staging::transaction::{self, Choice, End, Stretch};
+use crate::staging::transaction::{self, Choice, Consumed, End, Stretch};
 
 /// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
 /// key order, which the planner would not choose (`reference/peer-merges.md`, section 1); a dead run's lock goes within
@@ -165,6 +165,31 @@ fn position(row: &SimpleQueryRow) -> Position {
     }
 }
 
+/// So many END events of other tables are passed over by a write of their own; fewer are read again at the next run.
+const MANY_ENDS: usize = 1000;
+
+/// Records that END events are done with, where no batch does.
+async fn pass_over(batch: &Batch<'_, Open>, topic: &Position, ends: Consumed) -> Result<(), Error> {
+    batch
+        .session
+        .execute(
+            "pass over transactions of other tables",
+            "insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit)\n\
+             select platform, store, '', $2, $3, $4, $5 from milepost.streams where id = $1\n\
+             on conflict (platform, store, dataset, topic, partition) do update\n   \
+             set watermark = excluded.watermark, fence_commit = excluded.fence_commit",
+            &[
+                (&batch.stream.id, Type::INT8),
+                (&topic.topic, Type::TEXT),
+                (&topic.partition, Type::INT4),
+                (&ends.offset, Type::INT8),
+                (&ends.position, Type::INT8),
+            ],
+        )
+        .await
+        .map(drop)
+}
+
 /// What [`cut`] decided.
 #[expect(
     clippy::large_enum_variant,
@@ -185,7 +210,12 @@ pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
         by_transaction(&batch).await?
     };
     match found {
-        Found::Nothing => {
+        Found::Nothing { ends } => {
+            if let (Some(ends), Some(topic)) = (ends, &batch.state.end_topic)
+                && ends.count >= MANY_ENDS
+            {
+                pass_over(&batch, topic, ends).await?;
+            }
             let done = format!(
                 "update milepost.streams set checked_at = clock_timestamp(), consecutive_failures = 0,\n       \
                    blocked_on = null, blocked_since = null where id = {}; commit",
@@ -200,13 +230,13 @@ pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
         Found::Wait(transaction) => wait(&batch, transaction).await.map(Decision::Ended),
         Found::Take {
             slices,
-            end,
+            ends,
             exact,
             progress,
         } => Ok(Decision::Take(batch.with(|open| Cut {
             open,
             slices,
-            end,
+            ends,
             exact,
             progress,
         }))),
@@ -214,11 +244,13 @@ pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
 }
 
 enum Found {
-    Nothing,
+    Nothing {
+        ends: Option<Consumed>,
+    },
     Wait(String),
     Take {
         slices: BTreeMap<usize, Vec<Slice>>,
-        end: Option<i64>,
+        ends: Option<Consumed>,
         exact: bool,
         progress: Vec<Progress>,
     },
@@ -254,7 +286,7 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         )
         .await?;
     if rows.is_empty() {
-        return Ok(Found::Nothing);
+        return Ok(Found::Nothing { ends: None });
     }
     let mut progress = Vec::new();
     let slices = rows
@@ -272,7 +304,7 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         .collect();
     Ok(Found::Take {
         slices: [(0, slices)].into(),
-        end: None,
+        ends: None,
         exact: false,
         progress,
     })
@@ -355,10 +387,10 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
             .map(|fence| fence.commit);
         let ends: Option<&[End]> = batch.state.ends.as_deref();
         match transaction::choose(&stretches, ends, fence, &names, spec.limits.max_rows) {
-            Choice::Nothing => return Ok(Found::Nothing),
+            Choice::Nothing { ends } => return Ok(Found::Nothing { ends }),
             Choice::Wait { transaction } => return Ok(Found::Wait(transaction)),
             Choice::LookFurther => look = look.saturating_mul(4),
-            Choice::Take { highs, end, exact } => {
+            Choice::Take { highs, ends, exact } => {
                 let progress = heads
                     .into_iter()
                     .map(|(part, visible)| Progress {
@@ -377,7 +409,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
                 }
                 return Ok(Found::Take {
                     slices,
-                    end,
+                    ends,
                     exact,
                     progress,
                 });

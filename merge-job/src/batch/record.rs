@@ -42,7 +42,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         .iter()
         .flat_map(|(&index, slices)| slices.iter().map(move |slice| (index, slice)))
         .collect();
-    let sql = statement(&batch_slices(stream, &slices), cut.end.is_some());
+    let sql = statement(&batch_slices(stream, &slices), cut.ends.is_some());
 
     let names: Vec<&str> = counts
         .keys()
@@ -68,14 +68,8 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
     let end_topic = cut.open.end_topic.as_ref();
     let end_name = end_topic.map_or("", |position| position.topic.as_str());
     let end_partition = end_topic.map_or(0, |position| position.partition);
-    let end_position = cut.end.and_then(|offset| {
-        cut.open
-            .ends
-            .iter()
-            .flatten()
-            .find(|end| end.offset == offset)
-            .and_then(|end| end.position)
-    });
+    let end_offset = cut.ends.map(|ends| ends.offset);
+    let end_position = cut.ends.and_then(|ends| ends.position);
     let mut values: Vec<Bound<'_>> = vec![
         (&stream.id, Type::INT8),
         (&cut.open.number, Type::INT8),
@@ -117,8 +111,8 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         values.push((&slice.position.newest_source_ts_us, Type::INT8));
         values.push((image, Type::TEXT));
     }
-    if cut.end.is_some() {
-        values.push((&cut.end, Type::INT8));
+    if cut.ends.is_some() {
+        values.push((&end_offset, Type::INT8));
         values.push((&end_position, Type::INT8));
     }
     session.query("record the batch", &sql, &values).await?;

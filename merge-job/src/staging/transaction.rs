@@ -58,18 +58,32 @@ impl End {
 /// Partition of a dataset: place of the dataset, topic, partition.
 pub type Part = (usize, String, i32);
 
+/// END events that are done with: all up to an offset of the transaction topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Consumed {
+    /// The offset of the last.
+    pub offset: i64,
+    /// The highest commit position among them and those before.
+    pub position: Option<i64>,
+    /// How many.
+    pub count: usize,
+}
+
 /// What to take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// Nothing is staged.
-    Nothing,
+    /// Nothing is staged, beside END events of transactions that do not concern the stream.
+    Nothing {
+        /// The ENDs that may be passed over.
+        ends: Option<Consumed>,
+    },
     /// Up to these offsets. `end` is the last consumed offset of the transaction topic; `exact` whether END vouches for
     /// every transaction.
     Take {
         /// The highest offset per partition.
         highs: BTreeMap<Part, i64>,
-        /// The last END to consume.
-        end: Option<i64>,
+        /// The ENDs that are done with.
+        ends: Option<Consumed>,
         /// Does END vouch for all of it?
         exact: bool,
     },
@@ -80,6 +94,29 @@ pub enum Choice {
         /// Which one.
         transaction: String,
     },
+}
+
+/// The ENDs that need not be read again: the longest run of those that are taken, replays, or none of the stream's concern.
+fn consumed(
+    ends: Option<&[End]>,
+    fence: Option<i64>,
+    names: &[&str],
+    taken: &BTreeSet<String>,
+) -> Option<Consumed> {
+    let mut done = None;
+    for (end, count) in ends.unwrap_or_default().iter().zip(1..) {
+        let concerns = names.iter().any(|name| end.counts.contains_key(*name));
+        if concerns && !is_replay(end, fence) && !taken.contains(&end.transaction) {
+            break;
+        }
+        let before = done.map_or(fence, |done: Consumed| done.position);
+        done = Some(Consumed {
+            offset: end.offset,
+            position: before.max(end.position),
+            count,
+        });
+    }
+    done
 }
 
 /// Decides what a batch of at most `max_rows` takes; a larger transaction is taken whole.
@@ -103,57 +140,55 @@ pub fn choose(
     let whole = ends.map(|ends| Whole::new(ends, fence, names, &by_place));
 
     let mut highs = BTreeMap::new();
-    let mut taken = 0;
-    let mut last_taken_end = None;
+    let mut rows_taken = 0;
+    let mut taken = BTreeSet::new();
     for (&place, group) in &by_place {
-        let rows: u64 = group.iter().map(|stretch| stretch.rows).sum();
-        let streamed = group.iter().any(|stretch| stretch.streamed);
         let beyond = horizon.is_some_and(|horizon| place >= horizon);
-        let full = taken > 0 && taken + rows > max_rows;
-        if !streamed {
+        if !group.iter().any(|stretch| stretch.streamed) {
             // Snapshot rows and replays are no transaction: a cut may fall anywhere among them.
-            for stretch in group {
-                if taken > 0 && taken + stretch.rows > max_rows {
-                    return take(highs, last_taken_end, ends.is_some());
-                }
-                taken += stretch.rows;
-                highs.insert(part(stretch), stretch.high);
-            }
-            if beyond {
+            let fitting = group.iter().take_while(|stretch| {
+                let fits = rows_taken == 0 || rows_taken + stretch.rows <= max_rows;
+                rows_taken += stretch.rows;
+                fits
+            });
+            let before = highs.len();
+            highs.extend(fitting.map(|stretch| (part(stretch), stretch.high)));
+            if beyond || highs.len() - before < group.len() {
                 break;
             }
             continue;
         }
-        if full {
+        let rows: u64 = group.iter().map(|stretch| stretch.rows).sum();
+        if rows_taken > 0 && (beyond || rows_taken + rows > max_rows) {
             break;
         }
         if beyond {
-            return if taken == 0 {
-                Choice::LookFurther
-            } else {
-                take(highs, last_taken_end, ends.is_some())
-            };
+            return Choice::LookFurther;
         }
         if let Some(whole) = &whole {
-            match whole.end_of(group) {
-                Ok(end) => last_taken_end = Some(end),
-                Err(transaction) if taken == 0 => return Choice::Wait { transaction },
+            match whole.transaction_of(group) {
+                Ok(transaction) => taken.insert(transaction),
+                Err(transaction) if rows_taken == 0 => return Choice::Wait { transaction },
                 Err(_) => break,
-            }
+            };
         }
-        taken += rows;
-        for stretch in group {
-            highs.insert(part(stretch), stretch.high);
-        }
+        rows_taken += rows;
+        highs.extend(group.iter().map(|stretch| (part(stretch), stretch.high)));
     }
+    let ended = consumed(ends, fence, names, &taken);
     if highs.is_empty() {
-        return Choice::Nothing;
+        return match whole.and_then(|whole| whole.missing) {
+            Some(missing) => Choice::Wait {
+                transaction: missing.transaction.clone(),
+            },
+            None => Choice::Nothing { ends: ended },
+        };
     }
-    take(highs, last_taken_end, ends.is_some())
-}
-
-fn take(highs: BTreeMap<Part, i64>, end: Option<i64>, exact: bool) -> Choice {
-    Choice::Take { highs, end, exact }
+    Choice::Take {
+        highs,
+        ends: ended,
+        exact: ends.is_some(),
+    }
 }
 
 fn part(stretch: &Stretch) -> Part {
@@ -209,8 +244,8 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// The offset of the transaction's END if all of it is staged, else the transaction.
-    fn end_of(&self, group: &[&Stretch]) -> Result<i64, String> {
+    /// The transaction of the stretches if all of it is staged, else the one that is waited for.
+    fn transaction_of(&self, group: &[&Stretch]) -> Result<String, String> {
         let transaction = group
             .iter()
             .find(|stretch| stretch.streamed)
@@ -234,7 +269,7 @@ impl<'a> Whole<'a> {
                 return Err(transaction.to_owned());
             }
         }
-        Ok(end.offset)
+        Ok(transaction.to_owned())
     }
 }
 
@@ -396,7 +431,11 @@ mod tests {
             taken,
             Choice::Take {
                 highs: [((0, "t0".to_owned(), 0), 0), ((1, "t1".to_owned(), 0), 0)].into(),
-                end: Some(0),
+                ends: Some(Consumed {
+                    offset: 0,
+                    position: Some(1),
+                    count: 1
+                }),
                 exact: true
             }
         );
@@ -434,6 +473,44 @@ mod tests {
             Choice::Wait {
                 transaction: "1".to_owned()
             }
+        );
+    }
+
+    #[test]
+    fn ends_of_other_tables_are_passed_over_but_never_one_that_is_waited_for() {
+        let ends = [
+            end(0, 1, &[("other", 1)]),
+            end(1, 2, &[]),
+            end(2, 3, &[("a", 1)]),
+        ];
+        let done = Consumed {
+            offset: 1,
+            position: Some(2),
+            count: 2,
+        };
+        assert_eq!(
+            choose(&[], Some(&ends[..2]), None, &["a"], 9),
+            Choice::Nothing { ends: Some(done) }
+        );
+        assert_eq!(
+            choose(&[], Some(&ends), None, &["a"], 9),
+            Choice::Wait {
+                transaction: "3".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn a_replayed_end_does_not_take_the_fence_back() {
+        let ends = [end(7, 3, &[("a", 1)])];
+        let done = Consumed {
+            offset: 7,
+            position: Some(5),
+            count: 1,
+        };
+        assert_eq!(
+            choose(&[], Some(&ends), Some(5), &["a"], 9),
+            Choice::Nothing { ends: Some(done) }
         );
     }
 
