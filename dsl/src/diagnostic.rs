@@ -95,8 +95,8 @@ impl Diagnostic {
         Self {
             rule,
             severity: Severity::Error,
-            message: message.into(),
-            object: object.into(),
+            message: visible(message.into()),
+            object: visible(object.into()),
             primary: Label {
                 span,
                 text: String::new(),
@@ -116,14 +116,14 @@ impl Diagnostic {
     /// The same with what to write instead.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(visible(help.into()));
         self
     }
 
     /// The same with a text under the primary place.
     #[must_use]
     pub fn with_label(mut self, text: impl Into<String>) -> Self {
-        self.primary.text = text.into();
+        self.primary.text = visible(text.into());
         self
     }
 
@@ -132,7 +132,7 @@ impl Diagnostic {
     pub fn with_related(mut self, span: Span, text: impl Into<String>) -> Self {
         self.related.push(Label {
             span,
-            text: text.into(),
+            text: visible(text.into()),
         });
         self
     }
@@ -161,13 +161,51 @@ impl Diagnostic {
     }
 }
 
+/// A text of one line: a source may call its columns anything, and a line break or an escape sequence in a name must not
+/// write another finding or steer a terminal.
+pub(crate) fn visible(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    let escape = |c: char| match c {
+        c if c.is_control() => c.escape_default().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(escape).collect()
+}
+
 /// Puts findings in the one order in which they are shown: by path, place, rule and message.
 pub fn sort(diagnostics: &mut [Diagnostic], sources: &Sources) {
     diagnostics.sort_by(|a, b| {
-        let key = |d: &Diagnostic| {
-            let Span { file, start, end } = d.primary.span;
-            (sources.path(file).to_owned(), file, start, end, d.rule)
-        };
-        key(a).cmp(&key(b)).then_with(|| a.message.cmp(&b.message))
+        fn key<'a>(found: &Diagnostic, sources: &'a Sources) -> (&'a str, Span, RuleId) {
+            let span = found.primary.span;
+            (sources.path(span.file), span, found.rule)
+        }
+        key(a, sources)
+            .cmp(&key(b, sources))
+            .then_with(|| a.message.cmp(&b.message))
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_write_a_line_or_steer_a_terminal() {
+        let mut sources = Sources::new();
+        let file = sources.add("a.yaml", "x");
+        let span = Span {
+            file,
+            start: 0,
+            end: 1,
+        };
+        let found = Diagnostic::error(RuleId::new("value"), "a\nb", span, "column `a\u{1b}[2J\nb`")
+            .with_help("write `\r`");
+        assert_eq!(
+            found.to_plain(&sources),
+            "a.yaml:1:1: error[value]: column `a\\u{1b}[2J\\nb`\n  help: write `\\r`\n"
+        );
+        assert_eq!(found.object, "a\\nb");
+    }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{History, Ingest, IngestedDataset, IntentionGraph};
 use crate::Model;
+use crate::diagnostic::visible;
 
 /// How a graph is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl IntentionGraph {
     fn lines(&self, model: &Model) -> String {
         let mut text = format!("platform {}\n", model.platforms[self.platform].name);
         for ingest in &self.ingests {
-            let _ = writeln!(text, "  ingest {}", ingest.name(model));
+            let _ = writeln!(text, "  ingest {}", visible(ingest.name(model)));
             for dataset in &ingest.datasets {
                 let consumers: Vec<String> = dataset
                     .consumers
@@ -53,7 +54,7 @@ impl IntentionGraph {
                 let _ = writeln!(
                     text,
                     "    {}: {}, at most {} old, for {}",
-                    model.datasets[dataset.dataset].name,
+                    visible(model.datasets[dataset.dataset].name.to_string()),
                     dataset.history,
                     dataset.latency,
                     consumers.join(", ")
@@ -70,7 +71,7 @@ impl IntentionGraph {
                 text,
                 "  export {} <- {}",
                 model.group_path(export.group),
-                needs.join(", ")
+                visible(needs.join(", "))
             );
         }
         text

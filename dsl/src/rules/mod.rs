@@ -57,7 +57,7 @@ impl About {
     }
 }
 
-/// A rule over a subject: the [`Model`](crate::model::Model) for the rules here, a platform and its graph for the
+/// A rule over a subject: the [`Model`] for the rules here, a platform and its graph for the
 /// rules of a platform.
 pub trait Rule<S: ?Sized>: Sync {
     /// What the rule is.

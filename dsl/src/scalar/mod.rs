@@ -60,3 +60,25 @@ pub(crate) fn did_you_mean<'a>(
 ) -> Option<String> {
     nearest(word, candidates).map(|near| format!("did you mean `{near}`?"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_near_when_a_letter_or_two_are_wrong() {
+        let words = ["customers", "orders", "order_lines"];
+        assert_eq!(nearest("custmoers", words), Some("customers"));
+        assert_eq!(nearest("oders", words), Some("orders"));
+        assert_eq!(nearest("suppliers", words), None);
+        assert_eq!(nearest(&"x".repeat(1000), words), None);
+    }
+
+    #[test]
+    fn of_words_that_are_equally_near_the_first_in_order_is_taken() {
+        assert_eq!(
+            nearest("axe", ["aye", "age"]),
+            nearest("axe", ["age", "aye"])
+        );
+    }
+}

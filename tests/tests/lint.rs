@@ -1,0 +1,41 @@
+//! What lint knows of other crates is still true, and its documentation is that of its rules.
+
+use std::path::Path;
+
+use milepost_dsl::rules::{About, RESERVED, RESERVED_PREFIX, RULES, to_markdown};
+use milepost_job_spec::{milestone, staging};
+
+const HEAD: &str = "# Rules\n\nWhat `milepost lint` looks for. This page is made of the rules themselves: \
+    `MILEPOST_BLESS=1 cargo test -p acceptance --test lint` writes it anew. `tests/lint` has bad models \
+    for each rule, and what is said about them.\n\nErrors stop a model; warnings and infos do not. Rules \
+    that look for what is missing are silent while an error stands.\n\n";
+
+#[test]
+fn the_documentation_of_rules_is_that_of_the_rules() {
+    let language = RULES.iter().map(|rule| rule.about());
+    let platform = milepost_platform::kubernetes_postgres::RULES
+        .iter()
+        .map(|rule| rule.about());
+    let rules: Vec<&About> = language.chain(platform).collect();
+    let expected = format!("{HEAD}{}", to_markdown(&rules));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules.md");
+    if std::env::var_os("MILEPOST_BLESS").is_some() {
+        std::fs::write(&path, &expected).expect("docs/rules.md can be written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        found == expected,
+        "docs/rules.md is not what the rules say; run with MILEPOST_BLESS=1"
+    );
+}
+
+#[test]
+fn lint_keeps_the_names_that_tables_need() {
+    assert_eq!(
+        RESERVED,
+        [milestone::IN, milestone::OUT, milestone::SOURCE_TS]
+    );
+    for (name, _) in staging::COLUMNS {
+        assert!(name.starts_with(RESERVED_PREFIX), "{name}");
+    }
+}
