@@ -180,6 +180,18 @@ async fn judge(
         session
             .script("look for unchanged values", &fill::prepare(shape))
             .await?;
+        for Slice { position, .. } in &batch.state.slices[&shape.index] {
+            if let Some(last) = &position.last_delete {
+                let values: [Bound<'_>; 3] = [
+                    (&position.topic, Type::TEXT),
+                    (&position.partition, Type::INT4),
+                    (last, Type::TEXT),
+                ];
+                session
+                    .execute("fill a changed key", &fill::from_last_batch(shape), &values)
+                    .await?;
+            }
+        }
         loop {
             session
                 .execute("fill unchanged values", &fill::within_keys(shape), &[])

@@ -87,10 +87,15 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
             // The order in the transaction is no identity: a connector that restarts inside one counts from 1 again.
             let identity: String =
                 dataset.key_columns().map(|key| format!(", s.{}", key.staged_as.quoted())).collect();
-            let (identity, distinct) = if ends {
-                (format!("({row}, s.__op{identity})"), "count(distinct ident)")
+            // Where END vouches for transactions, none is merged in part: rows at the fence's commit are redelivered.
+            let (identity, distinct, streamed) = if ends {
+                (
+                    format!("({row}, s.__op{identity})"),
+                    "count(distinct ident)",
+                    "commit = place and (fence is null or commit > fence)",
+                )
             } else {
-                ("null::integer".to_owned(), "count(*)")
+                ("null::integer".to_owned(), "count(*)", "commit = place")
             };
             format!(
                 "select {index} as i, g.* from (\n  \
@@ -100,7 +105,7 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
                  ), look as (\n    \
                    select p.topic, p.part, r.* from ({partitions}) p left join known k using (topic, part)\n    \
                    cross join lateral (\n      \
-                     select q.*, greatest(k.commit, max(q.commit) over (order by q.off), -1) as place,\n             \
+                     select q.*, k.commit as fence, greatest(k.commit, max(q.commit) over (order by q.off), -1) as place,\n             \
                             count(*) over () >= $6::bigint as more\n        \
                        from (select s.__connect_offset as off, {identity} as ident, s.__transaction_id as tx,\n                     \
                                     {commit} as commit\n                \
@@ -110,7 +115,7 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
                  )\n  \
                  select topic, part, place, max(tx) filter (where commit = place) as tx, count(*) as n,\n         \
                         {distinct} filter (where commit = place) as n_distinct, max(off) as high,\n         \
-                        bool_or(commit = place) is true as streamed, bool_or(more) as more,\n         \
+                        bool_or({streamed}) is true as streamed, bool_or(more) as more,\n         \
                         (select max(s.__connect_offset) from {staging} s\n           \
                           where s.__connect_topic = look.topic and s.__connect_partition = look.part) as head\n    \
                    from look group by topic, part, place) g",
