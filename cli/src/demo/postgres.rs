@@ -1,0 +1,336 @@
+//! A PostgreSQL server of this command alone.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Stdio};
+
+use milepost_job_spec::Outcome;
+use tokio::process::Command;
+
+use crate::failure::Failure;
+
+/// What the merge job needs of the server: `unique nulls not distinct` came with it.
+const OLDEST: u32 = 15;
+const USER: &str = "postgres";
+const DATABASE: &str = "demo";
+
+/// The server. It listens on 127.0.0.1 and on a socket in its own directory, and wants a password on both: other users of
+/// this machine are not let in.
+///
+/// A guard process holds the other end of a pipe: when this command ends, however it ends, the guard stops the server and
+/// removes the directory.
+pub(super) struct Cluster {
+    binaries: Binaries,
+    directory: PathBuf,
+    port: u16,
+    url: String,
+    guard: Guard,
+}
+
+impl Cluster {
+    /// Makes a cluster and starts its server.
+    pub(super) async fn start() -> Result<Self, Failure> {
+        let binaries = Binaries::find().await?;
+        let password = password()?;
+        let directory = make_directory(&password).await?;
+        let guard = Guard::over(&binaries, &directory)?;
+
+        let data = directory.join("data");
+        let mut initdb = unprivileged(binaries.path.join("initdb"));
+        initdb.arg("--pgdata").arg(&data);
+        initdb.arg("--pwfile").arg(directory.join("password"));
+        initdb.args(["--username", USER, "--auth", "scram-sha-256"]);
+        initdb.args(["--encoding", "UTF8", "--no-locale", "--no-sync"]);
+        run(initdb, "initdb").await?;
+
+        let port = serve(&binaries, &directory).await?;
+        let mut createdb = unprivileged(binaries.path.join("createdb"));
+        createdb
+            .env("PGPASSWORD", &password)
+            .args(["--host", "127.0.0.1"]);
+        createdb.args(["--port", &port.to_string(), "--username", USER, DATABASE]);
+        run(createdb, "createdb").await?;
+
+        let url = format!("postgres://{USER}:{password}@127.0.0.1:{port}/{DATABASE}");
+        Ok(Self {
+            binaries,
+            directory,
+            port,
+            url,
+            guard,
+        })
+    }
+
+    /// How to connect.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops the server and removes it.
+    pub(super) fn stop(self) {
+        self.guard.act();
+    }
+
+    /// Leaves the server running; says how to connect and how to stop it.
+    pub(super) fn keep(self) -> String {
+        self.guard.forget();
+        let sudo = match is_root() {
+            true => "setpriv --reuid=nobody --regid=nogroup --clear-groups -- ",
+            false => "",
+        };
+        let psql = self.binaries.path.join("psql");
+        let pg_ctl = self.binaries.path.join("pg_ctl");
+        let directory = self.directory.display();
+        format!(
+            "connect:   {} {}\nstop:      {sudo}{} stop --mode immediate --pgdata {directory}/data && rm -r {directory}\n",
+            psql.display(),
+            self.url,
+            pg_ctl.display()
+        )
+    }
+}
+
+impl fmt::Display for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "PostgreSQL {} of {}, private, on 127.0.0.1:{}",
+            self.binaries.version,
+            self.binaries.path.display(),
+            self.port
+        )
+    }
+}
+
+/// Starts the server on a port that is free.
+async fn serve(binaries: &Binaries, directory: &Path) -> Result<u16, Failure> {
+    let log = directory.join("log");
+    // A port that is free now may not be in a moment: then another one is.
+    for _ in 0..5 {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .and_then(|listener| listener.local_addr())
+            .map_err(|error| Failure::usage(format!("127.0.0.1 has no free port: {error}")))?
+            .port();
+        let mut pg_ctl = unprivileged(binaries.path.join("pg_ctl"));
+        pg_ctl.args(["start", "--wait", "--silent", "--pgdata"]);
+        pg_ctl.arg(directory.join("data"));
+        pg_ctl.arg("--log").arg(&log);
+        pg_ctl.arg("--options").arg(options(directory, port));
+        // The server inherits these, so it must not hold on to ours.
+        pg_ctl.stdout(Stdio::null()).stderr(Stdio::null());
+        let started = pg_ctl.status().await;
+        if started.is_ok_and(|status| status.success()) {
+            return Ok(port);
+        }
+    }
+    let said = std::fs::read_to_string(&log).unwrap_or_default();
+    Err(Failure::new(
+        Outcome::Unreachable,
+        format!("the private Postgres does not start: {}", said.trim()),
+    ))
+}
+
+/// Nothing here has to survive a crash of the machine, so nothing waits for a disk.
+fn options(directory: &Path, port: u16) -> String {
+    format!(
+        "-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={} \
+         -c fsync=off -c full_page_writes=off -c timezone=UTC",
+        directory.display()
+    )
+}
+
+/// The programs of one version of PostgreSQL.
+struct Binaries {
+    path: PathBuf,
+    version: u32,
+}
+
+impl Binaries {
+    /// `MILEPOST_PGBIN`; else the newest of Debian's; else those of `pg_config` or of the path.
+    async fn find() -> Result<Self, Failure> {
+        if let Some(chosen) = std::env::var_os("MILEPOST_PGBIN") {
+            let path = PathBuf::from(chosen);
+            let named = path.display().to_string();
+            return Self::at(path).await.ok_or_else(|| {
+                Failure::usage(format!(
+                    "MILEPOST_PGBIN is `{named}`, which holds no PostgreSQL {OLDEST} or newer"
+                ))
+                .with_help("name a directory that holds `initdb` and `postgres`, or unset it")
+            });
+        }
+        let installed = std::fs::read_dir("/usr/lib/postgresql");
+        let debian = installed.into_iter().flatten().flatten();
+        let mut found = Vec::new();
+        for path in debian.map(|entry| entry.path().join("bin")) {
+            found.extend(Self::at(path).await);
+        }
+        if let Some(newest) = found.into_iter().max_by_key(|binaries| binaries.version) {
+            return Ok(newest);
+        }
+        if let Ok(output) = Command::new("pg_config").arg("--bindir").output().await {
+            let path = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+            if let Some(configured) = Self::at(path.into()).await {
+                return Ok(configured);
+            }
+        }
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        for directory in std::env::split_paths(&path) {
+            if let Some(on_path) = Self::at(directory).await {
+                return Ok(on_path);
+            }
+        }
+        Err(
+            Failure::usage(format!("there is no PostgreSQL {OLDEST} or newer"))
+                .with_help("`apt-get install postgresql`, or set MILEPOST_PGBIN to the directory with `initdb`"),
+        )
+    }
+
+    /// The programs in a directory, if they are all there and new enough.
+    async fn at(path: PathBuf) -> Option<Self> {
+        if !path.join("initdb").is_file() {
+            return None;
+        }
+        let output = Command::new(path.join("postgres"))
+            .arg("--version")
+            .output();
+        let said = String::from_utf8(output.await.ok()?.stdout).ok()?;
+        let number = said.split_whitespace().find_map(|word| {
+            let digits: String = word.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        });
+        let version = number.filter(|&version| version >= OLDEST)?;
+        Some(Self { path, version })
+    }
+}
+
+/// Stops the server and removes its directory when the pipe to it is closed.
+struct Guard {
+    process: Child,
+    pipe: Option<ChildStdin>,
+}
+
+impl Guard {
+    fn over(binaries: &Binaries, directory: &Path) -> Result<Self, Failure> {
+        // A line on the pipe says that the server is to stay.
+        let script = r#"trap '' INT TERM HUP
+            if read -r _; then exit; fi
+            "$1/pg_ctl" stop --mode immediate --silent --pgdata "$2/data"
+            rm -rf "$2""#;
+        // Not killed with us, unlike every other command.
+        let mut command = unprivileged("sh").into_std();
+        command
+            .args(["-c", script, "guard"])
+            .args([binaries.path.as_os_str(), directory.as_os_str()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let mut process = command.spawn().map_err(|error| {
+            Failure::usage(format!("cannot guard the private Postgres: {error}"))
+        })?;
+        let pipe = process.stdin.take();
+        Ok(Self { process, pipe })
+    }
+
+    /// Has it stop the server now, and waits until it has.
+    fn act(mut self) {
+        drop(self.pipe.take());
+        let _ = self.process.wait();
+    }
+
+    /// Has it leave the server alone.
+    fn forget(mut self) {
+        if let Some(mut pipe) = self.pipe.take() {
+            let _ = pipe.write_all(b"stay\n");
+        }
+        let _ = self.process.wait();
+    }
+}
+
+/// A directory of the server's user that nobody else may enter, with the password in a file.
+async fn make_directory(password: &str) -> Result<PathBuf, Failure> {
+    use tokio::io::AsyncWriteExt as _;
+    let temporary = std::env::temp_dir();
+    let cannot = |why: &str| {
+        Failure::usage(format!(
+            "cannot make a directory in `{}`: {}",
+            temporary.display(),
+            why.trim()
+        ))
+        .with_help("set TMPDIR to a directory that every user may write in")
+    };
+    let script = r#"umask 077 && d=$(mktemp -d "$1/milepost-demo.XXXXXX") && cat >"$d/password" && echo "$d""#;
+    let mut command = unprivileged("sh");
+    command.args(["-c", script, "mktemp"]).arg(&temporary);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = command
+        .spawn()
+        .map_err(|error| cannot(&error.to_string()))?;
+    if let Some(mut stdin) = process.stdin.take() {
+        // What fails here fails in the script, too, and is told there.
+        let _ = stdin.write_all(password.as_bytes()).await;
+    }
+    let output = process
+        .wait_with_output()
+        .await
+        .map_err(|error| cannot(&error.to_string()))?;
+    if !output.status.success() {
+        return Err(cannot(&String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
+}
+
+/// A password that nobody guesses, of characters that a URL needs not escape.
+fn password() -> Result<String, Failure> {
+    let mut random = [0; 16];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut random))
+        .map_err(|error| Failure::usage(format!("cannot read /dev/urandom: {error}")))?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+async fn run(mut command: Command, name: &str) -> Result<(), Failure> {
+    let failed = |why: &str| {
+        Failure::new(
+            Outcome::Unreachable,
+            format!("`{name}` failed: {}", why.trim()),
+        )
+    };
+    let output = command.output().await;
+    let output = output.map_err(|error| failed(&error.to_string()))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(failed(&String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+/// A command that Postgres accepts: it refuses to run as root, so root runs it as `nobody`.
+fn unprivileged(program: impl AsRef<OsStr>) -> Command {
+    let mut command = if is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=nobody", "--regid=nogroup", "--clear-groups", "--"]);
+        command.arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    // The directory that we are in may be closed to that user.
+    command
+        .current_dir("/")
+        .stdin(Stdio::null())
+        // Ctrl-C goes to a whole group, and is ours to hear.
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// Are we root? The owner of our own entry in `/proc` tells; where there is no `/proc`, nobody is asked to be somebody else.
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
