@@ -51,8 +51,8 @@ pub(crate) fn run(args: &DemoArgs) -> Result<Outcome, Failure> {
             Some(cluster) if args.keep && matches!(outcome, Ok(Outcome::Done)) => {
                 output::data(&cluster.keep());
             }
-            Some(cluster) => cluster.stop(),
-            None => {}
+            // Dropped, and with it the server.
+            _ => {}
         }
         outcome
     })

@@ -21,7 +21,7 @@ const DATABASE: &str = "demo";
 /// this machine are not let in.
 ///
 /// A guard process holds the other end of a pipe: when this command ends, however it ends, the guard stops the server and
-/// removes the directory.
+/// removes the directory; dropping the cluster waits for that.
 pub(super) struct Cluster {
     binaries: Binaries,
     directory: PathBuf,
@@ -67,11 +67,6 @@ impl Cluster {
     /// How to connect.
     pub(super) fn url(&self) -> &str {
         &self.url
-    }
-
-    /// Stops the server and removes it.
-    pub(super) fn stop(self) {
-        self.guard.act();
     }
 
     /// Leaves the server running; says how to connect and how to stop it.
@@ -234,17 +229,18 @@ impl Guard {
         Ok(Self { process, pipe })
     }
 
-    /// Has it stop the server now, and waits until it has.
-    fn act(mut self) {
-        drop(self.pipe.take());
-        let _ = self.process.wait();
-    }
-
     /// Has it leave the server alone.
     fn forget(mut self) {
-        if let Some(mut pipe) = self.pipe.take() {
+        if let Some(pipe) = &mut self.pipe {
             let _ = pipe.write_all(b"stay\n");
         }
+    }
+}
+
+impl Drop for Guard {
+    /// Closes the pipe, and waits until the guard has done its work.
+    fn drop(&mut self) {
+        drop(self.pipe.take());
         let _ = self.process.wait();
     }
 }
