@@ -242,8 +242,9 @@ impl History {
             };
         }
         self.clock_us += self.rng.random_range(1..2_000_000);
-        let sent = self.events(transaction);
-        self.last_commit = Some(self.advance());
+        let commit = self.advance();
+        let sent = self.events(transaction, commit);
+        self.last_commit = Some(commit);
         let restarts = self.topics.remembered() > 0 && self.rng.random_bool(self.settings.restarts);
         if restarts {
             // It had sent a part of this transaction, and begins again some transactions earlier. Never between the two
@@ -277,15 +278,16 @@ impl History {
     }
 
     /// The events of a transaction and its END, before they have offsets.
-    fn events(&mut self, transaction: Transaction) -> Sent {
+    fn events(&mut self, transaction: Transaction, commit: u64) -> Sent {
         let mut counts = BTreeMap::new();
         for change in &transaction.changes {
             let name = self.spec.datasets[change.dataset].source_name.as_str();
             *counts.entry(name).or_insert(0) += 1;
         }
-        // The connector adds the position of what it reads, so rows and END of a transaction agree before the colon only.
+        // The connector adds the position of what it reads: rows and END agree before the colon only, and END's position
+        // is the commit position of the next transaction.
         let id = transaction.id;
-        let end = end::payload(&format!("{id}:{}", self.lsn), &counts, self.clock_us / 1000);
+        let end = end::payload(&format!("{id}:{commit}"), &counts, self.clock_us / 1000);
         let rows = transaction
             .changes
             .into_iter()

@@ -66,9 +66,12 @@ impl StagedRow {
         })
     }
 
-    /// The source position: commit position, row position, order in the transaction; none without a commit position.
+    /// The source position: commit position, row position, order in the transaction; none for a snapshot row.
+    ///
+    /// The first transaction after a snapshot has no transaction before it: its commit position is 0.
     #[must_use]
-    pub fn position(&self) -> Option<(u64, u64, Option<u64>)> {
-        Some((self.last_commit?, self.lsn?, self.total_order))
+    pub fn position(&self) -> Option<(u64, u64, u64)> {
+        let commit = self.last_commit.unwrap_or(0);
+        (self.op != Op::Read).then_some((commit, self.lsn?, self.total_order.unwrap_or(0)))
     }
 }

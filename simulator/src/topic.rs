@@ -40,12 +40,8 @@ impl Topics {
         offset
     }
 
-    /// Remembers a transaction for a later restart. One without a commit position is not sent again: nothing in it would
-    /// tell a replay from news, and the connector stores its first offset before it sends a second transaction.
+    /// Remembers a transaction for a later restart.
     pub(crate) fn remember(&mut self, sent: Sent) {
-        if sent.rows.iter().any(|row| row.last_commit.is_none()) {
-            return;
-        }
         self.sent.push(sent);
         if self.sent.len() > MEMORY {
             self.sent.remove(0);

@@ -12,7 +12,12 @@ pub struct Database {
 pub(crate) type Row = Vec<Option<String>>;
 
 impl Database {
-    pub(crate) fn connect(url: &str) -> Self {
+    /// A connection to the database of this URL.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn connect(url: &str) -> Self {
         let client = Client::connect(url, NoTls)
             .unwrap_or_else(|error| panic!("failed to connect to {url}: {error}"));
         Self {

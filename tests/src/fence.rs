@@ -9,22 +9,34 @@ pub(crate) struct Fences(BTreeMap<(String, i32), Position>);
 /// Commit position, row position, order in the transaction; none is below all.
 type Position = Option<(u64, u64, u64)>;
 
+/// Where a row stands against the fence of its partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    News,
+    /// At the fence by commit and row position, of no higher order: rows of one record share a position, and a restarted
+    /// connector counts anew. It is merged; if it changes nothing it was a replay.
+    Doubtful,
+    Replay,
+}
+
 impl Fences {
-    /// Is the row at or below the fence of its partition? The fence moves with every row that has a position.
-    pub(crate) fn is_replay(&mut self, row: &StagedRow) -> bool {
+    /// Judges the row; the fence moves with every row that has a position.
+    pub(crate) fn judge(&mut self, row: &StagedRow) -> Standing {
         let partition = (row.topic.clone(), row.partition);
         let fence = self.0.entry(partition).or_default();
         if row.op == Op::Read {
             // A snapshot that is not incremental starts the fence anew.
             *fence = fence.filter(|_| row.snapshot == "incremental");
-            return false;
         }
         let Some((commit, lsn, order)) = row.position() else {
-            return false;
+            return Standing::News;
         };
-        // Without an order only a strictly lower position is a replay.
-        let replay = *fence >= Some((commit, lsn, order.unwrap_or(u64::MAX)));
-        *fence = (*fence).max(Some((commit, lsn, order.unwrap_or(0))));
-        replay
+        let highest = *fence;
+        *fence = highest.max(Some((commit, lsn, order)));
+        match highest {
+            Some((c, l, _)) if (commit, lsn) < (c, l) => Standing::Replay,
+            Some(highest) if (commit, lsn, order) <= highest => Standing::Doubtful,
+            _ => Standing::News,
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod compare;
 mod database;
+pub mod debezium;
 mod fence;
 mod job;
 mod mirror;

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use milepost_job_spec::{ColumnSpec, DatasetSpec};
 use milepost_simulator::{Image, Key, Op, StagedRow, value};
 
-use crate::fence::Fences;
+use crate::fence::{Fences, Standing};
 use crate::version::{
-    Counts, Event, Version, first_time, is_key_change, keeps_all, key_of, position,
+    Counts, Event, Version, first_time, is_one_change, keeps_all, key_of, position,
 };
 
 /// The merge table of one dataset, its fences and its quarantine.
@@ -19,6 +19,8 @@ pub struct Reference {
     pub quarantine: Vec<(String, i32, i64)>,
     open: BTreeSet<Key>,
     fences: Fences,
+    /// The last delete of each partition, with what it took: a key change may go on in the next batch.
+    gone: BTreeMap<(String, i32), (StagedRow, Option<Image>)>,
 }
 
 impl Reference {
@@ -26,29 +28,40 @@ impl Reference {
     pub fn merge(&mut self, spec: &DatasetSpec, rows: &[&StagedRow], time: i64) -> Counts {
         let mut counts = Counts::default();
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
-        let mut previous: Option<(&StagedRow, Option<Image>)> = None;
         for &row in rows {
-            let (before, key) = (previous.take(), key_of(spec, row));
+            let key = key_of(spec, row);
+            let partition = (row.topic.clone(), row.partition);
             let known = key.as_ref().and_then(|key| match events.get(key) {
                 Some(events) => events.last().and_then(|event| event.image.clone()),
                 None => self.live.get(key).map(|version| version.image.clone()),
             });
             // Nothing is filled from before a row of the key that is in quarantine.
             let open = key.as_ref().is_some_and(|key| self.open.contains(key));
-            let moved = before.filter(|(delete, _)| is_key_change(delete, row));
-            let source = moved
-                .map_or_else(|| known.clone(), |(_, image)| image)
-                .filter(|_| !open);
-            if self.fences.is_replay(row) {
+            // A create takes what the delete of its key change took; a redelivered delete takes nothing more.
+            let change = self
+                .gone
+                .get(&partition)
+                .filter(|(gone, _)| is_one_change(gone, row));
+            let moved = change.and_then(|(_, image)| image.clone());
+            let source = match row.op {
+                Op::Create => moved.or_else(|| known.clone()),
+                Op::Delete => known.clone().or(moved),
+                Op::Update | Op::Read => known.clone(),
+            };
+            let source = source.filter(|_| !open);
+            let standing = self.fences.judge(row);
+            if standing == Standing::Replay {
                 counts.add("replayed");
             } else if let (Some(key), Ok(image)) = (&key, filled(spec, row, source.as_ref())) {
-                previous = Some((row, known.clone().filter(|_| !open)));
+                if row.op == Op::Delete {
+                    self.gone.insert(partition, (row.clone(), source));
+                }
                 self.open.remove(key);
+                let event = Event::new(row, image, standing == Standing::Doubtful);
                 // What keeps one version per batch judges the last row of a key alone.
-                if image == known && keeps_all(spec) {
-                    counts.add("unchanged");
+                if event.image == known && keeps_all(spec) {
+                    counts.add(event.unless_replayed("unchanged"));
                 } else {
-                    let event = Event::new(row, image);
                     events.entry(key.clone()).or_default().push(event);
                 }
             } else {
@@ -60,7 +73,7 @@ impl Reference {
         for (key, mut events) in events {
             if !keeps_all(spec) {
                 let overtaken = events.drain(..events.len() - 1);
-                overtaken.for_each(|_| counts.add("overtaken"));
+                overtaken.for_each(|event| counts.add(event.unless_replayed("overtaken")));
             }
             let was_live = self.live.contains_key(&key);
             counts.most = counts.most.max(events.len());
@@ -77,7 +90,7 @@ impl Reference {
     fn apply(&mut self, key: &Key, event: Event, dp_in: i64) -> &'static str {
         let old = self.live.get(key).cloned();
         if old.as_ref().map(|old| &old.image) == event.image.as_ref() {
-            return "unchanged";
+            return event.unless_replayed("unchanged");
         }
         self.live.remove(key);
         let replaced = old.is_some();

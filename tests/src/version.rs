@@ -63,12 +63,22 @@ impl Counts {
 pub(crate) struct Event {
     pub(crate) image: Option<Image>,
     pub(crate) source_ts: Option<i64>,
+    doubtful: bool,
 }
 
 impl Event {
-    pub(crate) fn new(row: &StagedRow, image: Option<Image>) -> Self {
+    pub(crate) fn new(row: &StagedRow, image: Option<Image>, doubtful: bool) -> Self {
         let source_ts = row.source_ts_us.filter(|_| row.op != Op::Read);
-        Self { image, source_ts }
+        Self {
+            image,
+            source_ts,
+            doubtful,
+        }
+    }
+
+    /// The class of a row that made no version: one that might be a replay was one.
+    pub(crate) fn unless_replayed(&self, class: &'static str) -> &'static str {
+        if self.doubtful { "replayed" } else { class }
     }
 }
 
@@ -98,20 +108,14 @@ pub(crate) fn position(row: &StagedRow) -> (String, i32, i64) {
     (row.topic.clone(), row.partition, row.offset)
 }
 
-/// Are the two rows, side by side in one partition, the halves of a key change?
-pub(crate) fn is_key_change(delete: &StagedRow, create: &StagedRow) -> bool {
-    let place = |row: &StagedRow| {
-        let partition = (row.topic.clone(), row.partition);
-        let transaction = row.transaction_id.as_ref();
-        (
-            partition,
-            row.lsn,
-            transaction
-                .and_then(|id| id.split(':').next())
-                .map(str::to_owned),
-        )
+/// Is the row of the same change as that delete: the other half of a key change, or the delete once more?
+pub(crate) fn is_one_change(delete: &StagedRow, row: &StagedRow) -> bool {
+    let transaction = |row: &StagedRow| {
+        let digits = row
+            .transaction_id
+            .as_ref()
+            .and_then(|id| id.split(':').next());
+        (row.last_commit, row.lsn, digits.map(str::to_owned))
     };
-    (delete.op, create.op) == (Op::Delete, Op::Create)
-        && create.lsn.is_some()
-        && place(delete) == place(create)
+    row.lsn.is_some() && transaction(delete) == transaction(row)
 }

@@ -180,6 +180,7 @@ fn play(case: &Case) {
                     .collect()
             })
             .collect();
+        let mut last_run = String::new();
         for last in [false, false, true] {
             if let Some(table) = &spec.transactions {
                 let (now, later) = ends.split_at(if last {
@@ -201,10 +202,12 @@ fn play(case: &Case) {
                 let rows: Vec<&StagedRow> = topic.drain(..now).collect();
                 mirror.stage(&mut database, &rows);
             }
-            Job::merge(database.url(), &spec).succeed();
+            let run = Job::merge(database.url(), &spec).run();
+            assert_eq!(run.code, 0, "{run}");
+            last_run = run.to_string();
             mirror.follow(&mut database);
         }
-        assert!(mirror.is_caught_up(), "rows are left over");
+        assert!(mirror.is_caught_up(), "rows are left over: {last_run}");
         if case.settings.restarts == 0.0 && case.multi_dataset {
             mirror.transactions_are_whole();
         }
