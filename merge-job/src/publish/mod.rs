@@ -207,6 +207,8 @@ fn check_fence(platform: &str, before: &ModelVersion, now: &ModelVersion) -> Res
     Ok(())
 }
 
+/// Writes the streams that changed. The others are left out beforehand: a conflict locks its row even where it changes
+/// nothing, and a running batch holds the rows of its stream.
 async fn write_streams(
     session: &Session,
     plan: &PlatformPlan,
@@ -232,11 +234,12 @@ async fn write_streams(
                     (platform, store, dataset, spec, spec_version, spec_digest, model_version)\n\
              select $1, n.store, n.dataset, n.spec, n.version, n.digest, $2\n  \
                from unnest($3, $4, $5, $6, $7) n(store, dataset, spec, version, digest)\n \
+              where not exists (select from milepost.streams o where o.platform = $1 and o.store = n.store\n    \
+                                   and o.dataset is not distinct from n.dataset and o.spec_digest = n.digest and o.wanted)\n \
               order by n.store, n.dataset\n\
              on conflict (platform, store, dataset) do update\n   \
                 set spec = excluded.spec, spec_version = excluded.spec_version, spec_digest = excluded.spec_digest,\n       \
-                    model_version = excluded.model_version, wanted = true\n \
-              where s.spec_digest <> excluded.spec_digest or not s.wanted\n\
+                    model_version = excluded.model_version, wanted = true\n\
              returning s.store, s.dataset, s.xmax = 0 as is_new",
             &[
                 (&plan.platform, Type::TEXT),

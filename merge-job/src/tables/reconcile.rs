@@ -39,20 +39,52 @@ impl Default for Patience {
 /// [`Error::Shape`] with the first difference that is not additive, after all additive ones were made; [`Error::Held`] if
 /// another run holds the stream; [`Error::Disturbed`] if another spec was published meanwhile; [`Error::Sql`] otherwise.
 pub async fn reconcile(session: &Session, id: i64, spec: &StreamSpec) -> Result<(), Error> {
+    let changes = differences(spec, &read(session, spec).await?);
+    one(make(session, id, spec, &changes, Patience::default()).await).map_or(Ok(()), Err)
+}
+
+/// What the tables of a stream are now.
+async fn read(session: &Session, spec: &StreamSpec) -> Result<Catalog, Error> {
     let sql = format!("select {}::text", catalog::of_spec("$1::jsonb"));
     let json = serde_json::to_value(spec).expect("a spec has only text keys");
     let rows = session
         .query("read the catalog", &sql, &[(&json, Type::JSONB)])
         .await?;
-    let text: String = rows.first().map_or_else(String::new, |row| row.get(0));
-    let changes = differences(spec, &Catalog::from_json(&text)?);
-    one(make(session, id, spec, &changes, Patience::default()).await).map_or(Ok(()), Err)
+    Catalog::from_json(rows.first().map_or("", |row| row.get(0)))
 }
 
 /// Makes the changes that [`differences`] found; returns what stood against some of them, refusals among it.
 ///
-/// One that fails stops no other, but for the views, which read the tables.
+/// One that fails stops no other, but for the views, which read the tables. Where another run was faster, what is left is
+/// found and made again.
 pub async fn make(
+    session: &Session,
+    id: i64,
+    spec: &StreamSpec,
+    changes: &[Change],
+    patience: Patience,
+) -> Vec<Error> {
+    let mut errors = make_once(session, id, spec, changes, patience).await;
+    let mut rounds = 1;
+    while rounds < patience.attempts && errors.iter().any(is_outrun) {
+        match read(session, spec).await {
+            Ok(catalog) => {
+                let changes = differences(spec, &catalog);
+                errors = make_once(session, id, spec, &changes, patience).await;
+            }
+            Err(error) => return vec![error],
+        }
+        rounds += 1;
+    }
+    errors
+}
+
+/// Did another run make, between our reading and our lock, what we were about to make? Table, function, column.
+fn is_outrun(error: &Error) -> bool {
+    matches!(error.sqlstate(), Some("42P07" | "42723" | "42701"))
+}
+
+async fn make_once(
     session: &Session,
     id: i64,
     spec: &StreamSpec,
@@ -61,26 +93,28 @@ pub async fn make(
 ) -> Vec<Error> {
     let mut errors = Vec::new();
     for change in changes {
-        match change {
-            Change::Refuse(refusal) => errors.push(refusal.clone().into()),
-            Change::Make(Step {
-                object: Object::View(_),
-                ..
-            }) if !errors.is_empty() => {}
-            Change::Make(step) => match take(session, id, spec, step, patience).await {
-                Ok(()) => tracing::info!(stream = %spec.stream, "{}: {}", step.object, step.what),
-                Err(error) => {
-                    let rest_is_in_vain = error.is_disconnect()
-                        || matches!(
-                            error,
-                            Error::Held(_) | Error::Disturbed(_) | Error::UnknownStream(_)
-                        );
-                    errors.push(error);
-                    if rest_is_in_vain {
-                        break;
-                    }
-                }
-            },
+        let step = match change {
+            Change::Refuse(refusal) => {
+                errors.push(refusal.clone().into());
+                continue;
+            }
+            Change::Make(step) => step,
+        };
+        if matches!(step.object, Object::View(_)) && !errors.is_empty() {
+            continue;
+        }
+        if let Err(error) = take(session, id, spec, step, patience).await {
+            let rest_is_in_vain = error.is_disconnect()
+                || matches!(
+                    error,
+                    Error::Held(_) | Error::Disturbed(_) | Error::UnknownStream(_)
+                );
+            errors.push(error);
+            if rest_is_in_vain {
+                break;
+            }
+        } else {
+            tracing::info!(stream = %spec.stream, "{}: {}", step.object, step.what);
         }
     }
     errors

@@ -9,7 +9,8 @@ use crate::session::Session;
 /// Records the merge tables of the streams' datasets.
 ///
 /// A dataset that rows were merged into keeps its row: its table is not renamed, and its strategy changes with a
-/// migration, not with a publish.
+/// migration, not with a publish. Such rows are left out beforehand: a conflict locks its row even where it changes nothing,
+/// and a running batch holds the rows of its datasets.
 ///
 /// # Errors
 /// [`Error::Sql`] if the statement fails.
@@ -43,13 +44,17 @@ pub async fn register_datasets<'a>(
         .execute(
             "record the merge tables",
             "insert into milepost.datasets as d (platform, store, dataset, merge_schema, merge_table, naming, strategy)\n\
-             select * from unnest($1, $2, $3, $4, $5, $6, $7)\n\
+             select n.* from unnest($1, $2, $3, $4, $5, $6, $7) n(platform, store, dataset, schema, name, naming, strategy)\n \
+              where not exists (\n       \
+                    select from milepost.datasets o\n        \
+                     where (o.platform, o.store, o.dataset) = (n.platform, n.store, n.dataset)\n          \
+                       and (o.last_batch_time is not null\n               \
+                            or (o.merge_schema, o.merge_table, o.naming, o.strategy) = (n.schema, n.name, n.naming, n.strategy)))\n \
+              order by n.platform, n.store, n.dataset\n\
              on conflict (platform, store, dataset) do update\n   \
                 set merge_schema = excluded.merge_schema, merge_table = excluded.merge_table,\n       \
                     naming = excluded.naming, strategy = excluded.strategy\n \
-              where d.last_batch_time is null\n   \
-                and (d.merge_schema, d.merge_table, d.naming, d.strategy)\n    \
-                    <> (excluded.merge_schema, excluded.merge_table, excluded.naming, excluded.strategy)",
+              where d.last_batch_time is null",
             &[
                 (&platforms, Type::TEXT_ARRAY),
                 (&stores, Type::TEXT_ARRAY),

@@ -103,15 +103,19 @@ impl Report {
             let _ = writeln!(text, "  help: {help}");
         }
         let Summary {
-            errors,
             streams,
             tables,
             rows,
             ..
         } = self.summary;
+        let found = u64::try_from(self.findings.len()).unwrap_or(u64::MAX);
         let _ = writeln!(
             text,
-            "{streams} streams, {tables} tables, {rows} rows verified: {errors} findings"
+            "{}, {}, {} verified: {}",
+            counted(streams, "stream"),
+            counted(tables, "table"),
+            counted(rows, "row"),
+            counted(found, "finding")
         );
         text
     }
@@ -131,4 +135,14 @@ pub(super) fn object(stream: &StreamKey, dataset: Option<&str>) -> String {
         Some(dataset) => format!("{}#{dataset}", stream.store),
         None => stream.store.clone(),
     }
+}
+
+/// `1 key`, `2 keys`, `2 batches`.
+pub(super) fn counted(count: u64, noun: &str) -> String {
+    let ending = match (count, noun.ends_with("ch")) {
+        (1, _) => "",
+        (_, true) => "es",
+        (_, false) => "s",
+    };
+    format!("{count} {noun}{ending}")
 }

@@ -10,6 +10,7 @@ mod rows;
 use milepost_job_spec::{DatasetSpec, StreamKey, StreamSpec, TableRef, staging};
 use tokio_postgres::types::Type;
 
+use finding::counted;
 pub use finding::{Finding, Report, Severity};
 
 use crate::error::Error;
@@ -304,14 +305,4 @@ async fn verify_control(
         }
     }
     Ok(())
-}
-
-/// `1 key`, `2 keys`, `2 batches`.
-fn counted(count: u64, noun: &str) -> String {
-    let ending = match (count, noun.ends_with("ch")) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
-    };
-    format!("{count} {noun}{ending}")
 }
