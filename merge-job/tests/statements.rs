@@ -79,7 +79,7 @@ fn staging() {
         "events_create",
         events::create(&shape, SourcePosition::Postgres, 1)
     );
-    insta::assert_snapshot!("events_survey", events::survey(&[shape]));
+    insta::assert_snapshot!("events_survey", events::survey(&[(shape, 1)]));
     insta::assert_snapshot!("cut_by_offset", cut::by_offset(&dataset));
     insta::assert_snapshot!(
         "cut_by_transaction",

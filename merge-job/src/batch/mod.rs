@@ -126,6 +126,8 @@ pub(crate) struct Prepared {
     cut: Cut,
     /// Counts so far by place of the dataset: staged, replayed, quarantined.
     counts: BTreeMap<usize, Counts>,
+    /// Rows that may be replays, by place of the dataset.
+    doubtful: BTreeMap<usize, u64>,
     last_images: BTreeMap<Part, String>,
 }
 
@@ -207,6 +209,7 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         .query("count the changes", &merge::count(&shapes), &[])
         .await?;
     let mut counts = batch.state.counts.clone();
+    let doubtful = &batch.state.doubtful;
     let mut most = 1;
     let mut clock_us = 0;
     let mut planned = Vec::with_capacity(rows.len());
@@ -217,8 +220,11 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         own.updated = count("updated");
         own.deleted = count("deleted");
         own.unchanged = count("unchanged");
-        own.overtaken = count("overtaken");
-        own.replayed += count("replayed");
+        own.settle(
+            doubtful.get(&shape.index).copied().unwrap_or(0),
+            count("certain"),
+            count("news"),
+        );
         own.closed = count("closed");
         most = most.max(row.get::<_, i64>("most"));
         clock_us = row.get("clock_us");

@@ -12,7 +12,7 @@ use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::session::Session;
 use crate::staging::cut::{self, Slice};
-use crate::staging::transaction::{self, Choice, Consumed, End, Stretch};
+use crate::staging::transaction::{self, Choice, Consumed, End, Settled, Stretch};
 
 /// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
 /// key order, which the planner would not choose (`reference/peer-merges.md`, section 1); a dead run's lock goes within
@@ -57,7 +57,7 @@ pub(super) async fn open<'a>(
            from milepost.streams s where s.id = {id};\n\
          select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
                 p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
-                case when p.watermark_row ? 'image' then p.watermark_row::text end\n  \
+                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'tx'\n  \
            from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
           where s.id = {id} and (s.dataset is null or p.dataset = s.dataset)\n \
           order by p.dataset, p.topic, p.partition{ends}"
@@ -162,6 +162,7 @@ fn position(row: &SimpleQueryRow) -> Position {
         }),
         newest_source_ts_us: number(row, 8),
         last_delete: row.get(9).map(str::to_owned),
+        last_transaction: row.get(10).map(str::to_owned),
     }
 }
 
@@ -324,6 +325,28 @@ fn known(batch: &Batch<'_, Open>, dataset: &str, topic: &str, partition: i32) ->
         .unwrap_or_else(|| Position::start(dataset, topic, partition))
 }
 
+/// Which transactions are merged already, as far as the control rows tell.
+fn settled(open: &Open) -> Settled {
+    Settled {
+        end: open
+            .end_topic
+            .as_ref()
+            .and_then(|topic| topic.fence)
+            .map(|fence| fence.commit),
+        commit: open
+            .positions
+            .iter()
+            .filter_map(|p| p.fence)
+            .map(|fence| fence.commit)
+            .max(),
+        transactions: open
+            .positions
+            .iter()
+            .filter_map(|p| p.last_transaction.clone())
+            .collect(),
+    }
+}
+
 async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
     let spec = &batch.stream.spec;
     let place = |name: &str| {
@@ -379,14 +402,9 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
                 stretch
             })
             .collect();
-        let fence = batch
-            .state
-            .end_topic
-            .as_ref()
-            .and_then(|position| position.fence)
-            .map(|fence| fence.commit);
+        let settled = settled(&batch.state);
         let ends: Option<&[End]> = batch.state.ends.as_deref();
-        match transaction::choose(&stretches, ends, fence, &names, spec.limits.max_rows) {
+        match transaction::choose(&stretches, ends, &settled, &names, spec.limits.max_rows) {
             Choice::Nothing { ends } => return Ok(Found::Nothing { ends }),
             Choice::Wait { transaction } => return Ok(Found::Wait(transaction)),
             Choice::LookFurther => look = look.saturating_mul(4),

@@ -28,23 +28,40 @@ pub(super) async fn prepare(
         .keys()
         .map(|&index| batch.shape(index))
         .collect();
-    let highs: Vec<i64> = batch
-        .state
-        .slices
-        .values()
-        .flatten()
-        .map(|slice| slice.high)
+    let slices: Vec<&Slice> = batch.state.slices.values().flatten().collect();
+    let highs: Vec<i64> = slices.iter().map(|slice| slice.high).collect();
+    let mut values: Vec<Bound<'_>> = vec![(&highs, Type::INT8_ARRAY)];
+    for Slice { position, .. } in &slices {
+        const NONE: &i64 = &-1;
+        let fence = position.fence.as_ref();
+        values.push((&position.topic, Type::TEXT));
+        values.push((&position.partition, Type::INT4));
+        values.push((fence.map_or(NONE, |fence| &fence.commit), Type::INT8));
+        values.push((
+            fence.and_then(|fence| fence.row.as_ref()).unwrap_or(NONE),
+            Type::INT8,
+        ));
+        values.push((
+            fence.and_then(|fence| fence.order.as_ref()).unwrap_or(NONE),
+            Type::INT8,
+        ));
+    }
+    let surveyed: Vec<(Shape<'_>, usize)> = shapes
+        .iter()
+        .zip(batch.state.slices.values())
+        .map(|(shape, slices)| (*shape, slices.len()))
         .collect();
     let rows = batch
         .session
         .query(
             "survey the staged rows",
-            &events::survey(&shapes),
-            &[(&highs, Type::INT8_ARRAY)],
+            &events::survey(&surveyed),
+            &values,
         )
         .await?;
     let mut counts = BTreeMap::new();
     let mut last_images = BTreeMap::new();
+    let mut doubtful = BTreeMap::new();
     for (row, shape) in rows.iter().zip(&shapes) {
         let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
         let survey = Survey {
@@ -58,7 +75,8 @@ pub(super) async fn prepare(
             staged: count("staged"),
             ..Counts::default()
         };
-        judge(&batch, shape, &survey, &mut own).await?;
+        let in_doubt = judge(&batch, shape, &survey, &mut own).await?;
+        doubtful.insert(shape.index, in_doubt);
         if count("last_deletes") > 0 && !shape.fillable().is_empty() {
             keep_last_images(&batch, shape, &mut last_images).await?;
         }
@@ -67,6 +85,7 @@ pub(super) async fn prepare(
     Ok(batch.with(|cut| Prepared {
         cut,
         counts,
+        doubtful,
         last_images,
     }))
 }
@@ -126,13 +145,13 @@ fn within_limit(batch: &Batch<'_, Cut>, shape: &Shape<'_>, found: u64) -> Result
     })
 }
 
-/// Marks what does not take effect, and fills what does.
+/// Marks what does not take effect, and fills what does. Returns how many of the rows that are merged may be replays.
 async fn judge(
     batch: &Batch<'_, Cut>,
     shape: &Shape<'_>,
     survey: &Survey,
     counts: &mut Counts,
-) -> Result<(), Error> {
+) -> Result<u64, Error> {
     let name = &shape.dataset.name;
     if survey.strange > 0 {
         return Err(Error::Staged {
@@ -153,8 +172,9 @@ async fn judge(
         });
     }
     fault("replays");
+    let mut doubtful = 0;
     if survey.back > 0 {
-        counts.replayed = mark_replays(batch, shape).await?;
+        (counts.replayed, doubtful) = mark_replays(batch, shape).await?;
     }
     fault("quarantine");
     let session = batch.session;
@@ -216,6 +236,14 @@ async fn judge(
         let number = batch.state.open.number;
         let mut values = key.to_vec();
         values.push((&number, Type::INT8));
+        if doubtful > 0 {
+            let rows = session
+                .query("count doubtful rows", &quarantine::doubtful(shape), &[])
+                .await?;
+            doubtful = rows
+                .first()
+                .map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0));
+        }
         counts.quarantined = session
             .execute("keep what does not fit", &quarantine::keep(shape), &values)
             .await?;
@@ -230,7 +258,7 @@ async fn judge(
             )
             .await?;
     }
-    Ok(())
+    Ok(doubtful)
 }
 
 /// Keeps what a key change may need whose old half ends this batch.
@@ -268,7 +296,8 @@ async fn keep_last_images(
     Ok(())
 }
 
-async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<u64, Error> {
+/// How many rows are replays, and how many may be.
+async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(u64, u64), Error> {
     let slices = &batch.state.slices[&shape.index];
     let mut topics = Vec::new();
     let mut partitions = Vec::new();
@@ -312,5 +341,5 @@ async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<u64, 
                 .to_owned(),
         });
     }
-    Ok(count(0))
+    Ok((count(0), count(2)))
 }

@@ -26,6 +26,8 @@ pub struct Position {
     pub fence: Option<Fence>,
     /// The newest merged commit time at the source, microseconds since 1970.
     pub newest_source_ts_us: Option<i64>,
+    /// The source transaction of the row at the watermark.
+    pub last_transaction: Option<String>,
     /// What is kept of the row at the watermark where it was a delete: jsonb text with `row`, `tx` and the large values
     /// (`image`) that a key change may take to its new key.
     pub last_delete: Option<String>,
@@ -42,6 +44,7 @@ impl Position {
             watermark: -1,
             fence: None,
             newest_source_ts_us: None,
+            last_transaction: None,
             last_delete: None,
         }
     }

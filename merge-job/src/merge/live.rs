@@ -33,15 +33,12 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
         "select {index} as i,\n       \
          count(*) filter (where x_action = 'i') as inserted, count(*) filter (where x_action = 'u') as updated,\n       \
          count(*) filter (where x_action = 'd') as deleted, count(*) filter (where x_action = 'n' and not x_doubt) as unchanged,\n       \
-         (select count(*) from {events} where x_state = {STATE_VALID} and not x_doubt) - count(*) filter (where not x_doubt) as overtaken,\n       \
-         (select count(*) from {events} where x_state = {STATE_VALID} and x_doubt)\n         \
-           - count(*) filter (where x_doubt and x_action <> 'n') as replayed,\n       \
+         count(*) filter (where not x_doubt) as certain, count(*) filter (where x_doubt and x_action <> 'n') as news,\n       \
          count(*) filter (where x_action = 'd') as closed, 1::bigint as most,\n       \
          count(*) filter (where {milestoned} and x_action in ('u', 'd')) as to_closed,\n       \
          count(*) filter (where x_action <> 'n') as to_live\n  \
          from {changes}",
         index = shape.index,
-        events = shape.events(),
         changes = shape.changes(),
     )
 }

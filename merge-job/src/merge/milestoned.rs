@@ -68,8 +68,8 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
          count(*) filter (where x_effective and x_op <> 'd' and not x_was_live) as inserted,\n       \
          count(*) filter (where x_effective and x_op <> 'd' and x_was_live) as updated,\n       \
          count(*) filter (where x_effective and x_op = 'd') as deleted,\n       \
-         count(*) filter (where not x_effective and not x_doubt) as unchanged, 0::bigint as overtaken,\n       \
-         count(*) filter (where not x_effective and x_doubt) as replayed,\n       \
+         count(*) filter (where not x_effective and not x_doubt) as unchanged,\n       \
+         count(*) filter (where not x_doubt) as certain, count(*) filter (where x_doubt and x_effective) as news,\n       \
          count(*) filter (where x_effective and x_j = x_n and x_op = 'd' and x_live is not null) as closed,\n       \
          coalesce(max(x_n), 1) as most,\n       \
          count(*) filter (where x_effective and x_j = 1 and x_live is not null)\n         \

@@ -33,8 +33,9 @@ pub(crate) fn differs(shape: &Shape<'_>, event: &str, live: &str) -> String {
 
 /// The statement that counts what the changes of all datasets will do, one row each, and reads the server's clock.
 ///
-/// Columns: place, inserted, updated, deleted, unchanged, overtaken, doubtful rows that were replays after all, replayed, closed, most effective events of one key, rows that
-/// go to the closed table, live rows to be touched, clock in microseconds.
+/// Columns: place, inserted, updated, deleted, unchanged, changes that come of rows beyond doubt, doubtful rows that were
+/// news after all, closed, most effective events of one key, rows that go to the closed table, live rows to be touched,
+/// clock in microseconds.
 #[must_use]
 pub fn count(shapes: &[Shape<'_>]) -> String {
     let parts = shapes

@@ -49,10 +49,10 @@ pub fn by_offset(dataset: &DatasetSpec) -> String {
            select *, greatest($4::bigint / count(*) over (), 1) as share, row_number() over (order by topic, part) as place\n    \
              from head where head > watermark\n\
          ), full_cut as (\n  \
-           select n.topic, n.part, n.head, coalesce((\n    \
+           select n.topic, n.part, n.head, case when n.head - n.watermark <= n.share then n.head else coalesce((\n    \
              select s.__connect_offset from {staging} s\n     \
               where s.__connect_topic = n.topic and s.__connect_partition = n.part and s.__connect_offset > n.watermark\n     \
-              order by s.__connect_offset offset n.share - 1 limit 1), n.head) as high\n    \
+              order by s.__connect_offset offset n.share - 1 limit 1), n.head) end as high\n    \
              from news n where n.place <= $4\n\
          )\n\
          select c.topic, c.part, coalesce((\n  \

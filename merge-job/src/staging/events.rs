@@ -156,10 +156,9 @@ fn join(parts: impl Iterator<Item = String>) -> String {
 
 /// How many values the statement of [`create`] takes for each partition.
 ///
-/// `$1` topic, `$2` partition, `$3` offset above which, `$4` offset up to which, `$5` offsets whose values do not cast,
-/// `$6` to `$8` commit position, row position and order of the fence (−1 where there is none); then the same for the
-/// next slice.
-pub const VALUES_PER_SLICE: usize = 8;
+/// `$1` topic, `$2` partition, `$3` offset above which, `$4` offset up to which, `$5` offsets whose values do not cast;
+/// then the same for the next slice.
+pub const VALUES_PER_SLICE: usize = 5;
 
 /// The statement that reads the staged rows of `slices` partitions into the temporary table of events.
 #[must_use]
@@ -227,24 +226,17 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
             );
         }
     }
-    // Rows come in offset order from the index, so the window needs no sort. `x_back` marks what may be a replay.
     format!(
-        "(select {list},\n       \
-         case when s.__op = 'r' or {commit} is null then false\n            \
-         else coalesce(({commit}, {row}, {order}) <= (lag({commit}, 1, {f1}::bigint) over w, \
-         lag({row}, 1, {f2}::bigint) over w, lag({order}, 1, {f3}::bigint) over w), true) end as x_back\n  \
+        "(select {list}\n  \
          from {table} s\n \
          where s.__connect_topic = {topic}::text and s.__connect_partition = {partition}::integer\n   \
-         and s.__connect_offset > {low}::bigint and s.__connect_offset <= {high}::bigint\n\
-         window w as (order by s.__connect_offset))",
+         and s.__connect_offset > {low}::bigint and s.__connect_offset <= {high}::bigint\n \
+         order by s.__connect_offset)",
         table = shape.dataset.staging.quoted(),
         topic = value(1),
         partition = value(2),
         low = value(3),
         high = value(4),
-        f1 = value(6),
-        f2 = value(7),
-        f3 = value(8),
     )
 }
 
@@ -364,26 +356,53 @@ fn length_limit(merge_type: &str) -> Option<usize> {
     rest.strip_suffix(')')?.parse().ok()
 }
 
-/// The statement that says, per dataset, what there is to do before the merge. One row each, in order. `$1`: the last
-/// offsets of the slices.
+/// How many values [`survey`] takes for each partition: topic, partition, and the fence's commit position, row position
+/// and order (−1 where there is none).
+pub const SURVEY_VALUES_PER_SLICE: usize = 5;
+
+/// The statement that says, per dataset, what there is to do before the merge. One row each, in order.
+///
+/// Each shape comes with the number of its slices. `$1`: the last offsets of the slices; then the values of each slice.
+/// `back` counts rows that do not stand strictly above their predecessor or the fence: they may be replays. The window
+/// goes over narrow columns of rows that lie in offset order already, which is why it is here and not where rows are read.
 #[must_use]
-pub fn survey(shapes: &[Shape<'_>]) -> String {
-    let parts = shapes
-        .iter()
-        .map(|shape| {
+pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
+    let mut before = 0;
+    let mut parts = Vec::new();
+    for (shape, slices) in shapes {
+        let events = shape.events();
+        let back = (before..before + slices).map(|slice| {
+            let value = |n: usize| format!("${}", 1 + slice * SURVEY_VALUES_PER_SLICE + n);
+            // The texts are compared only where there is a choice: that doubles the cost. The values are bound all the same.
+            let here = format!(
+                "{} or (x_topic = {}::text and x_part = {}::integer)",
+                *slices == 1,
+                value(1),
+                value(2)
+            );
             format!(
-                "select {index} as i, count(*) as staged, count(*) filter (where x_back) as back,\n       \
-                 count(*) filter (where x_refused is not null) as refused,\n       \
-                 count(*) filter (where {unknown}) as unknown,\n       \
-                 count(*) filter (where x_op = 't') as truncates,\n       \
-                 count(*) filter (where x_op = 'd' and x_off = any($1::bigint[])) as last_deletes,\n       \
-                 count(*) filter (where x_op is null or x_op not in ('c', 'u', 'd', 'r', 't')) as strange\n  \
-                 from {events}",
-                index = shape.index,
-                unknown = shape.any_unknown(""),
-                events = shape.events(),
+                "(select count(*) from (\n    \
+                   select x_op <> 'r' and x_commit is not null and coalesce((x_commit, x_row, x_order) <=\n           \
+                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true) as back\n      \
+                     from {events} where {here} window w as (order by x_off)) q where back)",
+                value(3),
+                value(4),
+                value(5)
             )
-        })
-        .collect::<Vec<_>>();
+        });
+        parts.push(format!(
+            "select {index} as i, count(*) as staged,\n  {back} as back,\n       \
+             count(*) filter (where x_refused is not null) as refused,\n       \
+             count(*) filter (where {unknown}) as unknown,\n       \
+             count(*) filter (where x_op = 't') as truncates,\n       \
+             count(*) filter (where x_op = 'd' and x_off = any($1::bigint[])) as last_deletes,\n       \
+             count(*) filter (where x_op is null or x_op not in ('c', 'u', 'd', 'r', 't')) as strange\n  \
+             from {events}",
+            index = shape.index,
+            back = back.collect::<Vec<_>>().join("\n  + "),
+            unknown = shape.any_unknown(""),
+        ));
+        before += slices;
+    }
     format!("{}\norder by i", parts.join("\nunion all\n"))
 }

@@ -42,6 +42,15 @@ pub fn mark_unfilled(shape: &Shape<'_>) -> String {
     )
 }
 
+/// The query for how many of the rows that are merged may be replays.
+#[must_use]
+pub fn doubtful(shape: &Shape<'_>) -> String {
+    format!(
+        "select count(*) from {} where x_state = {STATE_VALID} and x_doubt",
+        shape.events()
+    )
+}
+
 /// The statement that keeps the quarantined rows. `$1` platform, `$2` store, `$3` dataset, `$4` batch number.
 #[must_use]
 pub fn keep(shape: &Shape<'_>) -> String {

@@ -125,23 +125,12 @@ impl<'a> SliceValues<'a> {
     }
 
     pub(crate) fn bound(&self) -> [Bound<'_>; events::VALUES_PER_SLICE] {
-        const NONE: &i64 = &-1;
-        let fence = self.slice.position.fence.as_ref();
         [
             (&self.slice.position.topic, Type::TEXT),
             (&self.slice.position.partition, Type::INT4),
             (&self.low, Type::INT8),
             (&self.high, Type::INT8),
             (&self.bad, Type::INT8_ARRAY),
-            (fence.map_or(NONE, |fence| &fence.commit), Type::INT8),
-            (
-                fence.and_then(|fence| fence.row.as_ref()).unwrap_or(NONE),
-                Type::INT8,
-            ),
-            (
-                fence.and_then(|fence| fence.order.as_ref()).unwrap_or(NONE),
-                Type::INT8,
-            ),
         ]
     }
 }

@@ -55,6 +55,28 @@ impl End {
     }
 }
 
+/// Which transactions are merged already.
+///
+/// A stream merges what is staged until its first END comes. Then there are transactions that were merged without one,
+/// perhaps in part: their ENDs hold up nothing, and what is left of them is taken as it comes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// Commit position of the last consumed END.
+    pub end: Option<i64>,
+    /// The highest commit position among merged rows.
+    pub commit: Option<i64>,
+    /// The transactions that rows at the watermarks belong to.
+    pub transactions: BTreeSet<String>,
+}
+
+impl Settled {
+    /// Need this END hold up nothing?
+    fn has(&self, end: &End) -> bool {
+        let passed = |fence: Option<i64>| matches!((end.position, fence), (Some(position), Some(fence)) if position <= fence);
+        passed(self.end) || passed(self.commit) || self.transactions.contains(&end.transaction)
+    }
+}
+
 /// Partition of a dataset: place of the dataset, topic, partition.
 pub type Part = (usize, String, i32);
 
@@ -99,17 +121,17 @@ pub enum Choice {
 /// The ENDs that need not be read again: the longest run of those that are taken, replays, or none of the stream's concern.
 fn consumed(
     ends: Option<&[End]>,
-    fence: Option<i64>,
+    settled: &Settled,
     names: &[&str],
     taken: &BTreeSet<String>,
 ) -> Option<Consumed> {
     let mut done = None;
     for (end, count) in ends.unwrap_or_default().iter().zip(1..) {
         let concerns = names.iter().any(|name| end.counts.contains_key(*name));
-        if concerns && !is_replay(end, fence) && !taken.contains(&end.transaction) {
+        if concerns && !settled.has(end) && !taken.contains(&end.transaction) {
             break;
         }
-        let before = done.map_or(fence, |done: Consumed| done.position);
+        let before = done.map_or(settled.end, |done: Consumed| done.position);
         done = Some(Consumed {
             offset: end.offset,
             position: before.max(end.position),
@@ -122,12 +144,12 @@ fn consumed(
 /// Decides what a batch of at most `max_rows` takes; a larger transaction is taken whole.
 ///
 /// `ends` are the END events above the transaction topic's watermark in order, none if the connector supplies none;
-/// `fence` is the commit position of the last consumed END; `names` are the tables' names at the source, in stream order.
+/// `settled` says what is merged already; `names` are the tables' names at the source, in stream order.
 #[must_use]
 pub fn choose(
     stretches: &[Stretch],
     ends: Option<&[End]>,
-    fence: Option<i64>,
+    settled: &Settled,
     names: &[&str],
     max_rows: u64,
 ) -> Choice {
@@ -137,7 +159,7 @@ pub fn choose(
     }
     // Where a look ended early, its last transaction may go on: neither it nor a later one can be judged.
     let horizon = last_places(stretches).into_values().min();
-    let whole = ends.map(|ends| Whole::new(ends, fence, names, &by_place));
+    let whole = ends.map(|ends| Whole::new(ends, settled, names, &by_place));
 
     let mut highs = BTreeMap::new();
     let mut rows_taken = 0;
@@ -165,7 +187,9 @@ pub fn choose(
         if beyond {
             return Choice::LookFurther;
         }
-        if let Some(whole) = &whole {
+        if let Some(whole) = &whole
+            && settled.commit.is_none_or(|commit| place > commit)
+        {
             match whole.transaction_of(group) {
                 Ok(transaction) => taken.insert(transaction),
                 Err(transaction) if rows_taken == 0 => return Choice::Wait { transaction },
@@ -175,7 +199,7 @@ pub fn choose(
         rows_taken += rows;
         highs.extend(group.iter().map(|stretch| (part(stretch), stretch.high)));
     }
-    let ended = consumed(ends, fence, names, &taken);
+    let ended = consumed(ends, settled, names, &taken);
     if highs.is_empty() {
         return match whole.and_then(|whole| whole.missing) {
             Some(missing) => Choice::Wait {
@@ -215,7 +239,7 @@ struct Whole<'a> {
 impl<'a> Whole<'a> {
     fn new(
         ends: &'a [End],
-        fence: Option<i64>,
+        settled: &Settled,
         names: &'a [&'a str],
         by_place: &BTreeMap<i64, Vec<&Stretch>>,
     ) -> Self {
@@ -225,7 +249,7 @@ impl<'a> Whole<'a> {
             .filter(|stretch| stretch.streamed)
             .filter_map(|stretch| stretch.transaction.as_deref().map(number))
             .collect();
-        let news = ends.iter().filter(|end| !is_replay(end, fence));
+        let news = ends.iter().filter(|end| !settled.has(end));
         let missing = news.clone().find(|end| {
             names.iter().any(|name| end.counts.contains_key(*name))
                 && !staged.contains(end.transaction.as_str())
@@ -271,10 +295,6 @@ impl<'a> Whole<'a> {
         }
         Ok(transaction.to_owned())
     }
-}
-
-fn is_replay(end: &End, fence: Option<i64>) -> bool {
-    matches!((end.position, fence), (Some(position), Some(fence)) if position <= fence)
 }
 
 /// A transaction's number: connectors write `number` or `number:position`.
@@ -361,6 +381,13 @@ mod tests {
         }
     }
 
+    fn ended(position: i64) -> Settled {
+        Settled {
+            end: Some(position),
+            ..Settled::default()
+        }
+    }
+
     fn highs(choice: Choice) -> Vec<(usize, i64)> {
         match choice {
             Choice::Take { highs, .. } => highs
@@ -379,11 +406,11 @@ mod tests {
             stretch(0, 2, 2, 3),
         ];
         assert_eq!(
-            highs(choose(&staged, None, None, &["a", "b"], 5)),
+            highs(choose(&staged, None, &Settled::default(), &["a", "b"], 5)),
             [(0, 1), (1, 1)]
         );
         assert_eq!(
-            highs(choose(&staged, None, None, &["a", "b"], 6)),
+            highs(choose(&staged, None, &Settled::default(), &["a", "b"], 6)),
             [(0, 3), (1, 1)]
         );
     }
@@ -396,7 +423,7 @@ mod tests {
             stretch(0, 2, 1, 7),
         ];
         assert_eq!(
-            highs(choose(&staged, None, None, &["a", "b"], 3)),
+            highs(choose(&staged, None, &Settled::default(), &["a", "b"], 3)),
             [(0, 6), (1, 1)]
         );
     }
@@ -405,14 +432,20 @@ mod tests {
     fn a_look_that_ended_inside_the_first_transaction_goes_further() {
         let mut long = stretch(0, 1, 3, 2);
         long.more = true;
-        assert_eq!(choose(&[long], None, None, &["a"], 3), Choice::LookFurther);
+        assert_eq!(
+            choose(&[long], None, &Settled::default(), &["a"], 3),
+            Choice::LookFurther
+        );
     }
 
     #[test]
     fn a_snapshot_may_be_cut_anywhere() {
         let mut snapshot = stretch(0, -1, 3, 2);
         snapshot.more = true;
-        assert_eq!(highs(choose(&[snapshot], None, None, &["a"], 3)), [(0, 2)]);
+        assert_eq!(
+            highs(choose(&[snapshot], None, &Settled::default(), &["a"], 3)),
+            [(0, 2)]
+        );
     }
 
     #[test]
@@ -426,7 +459,7 @@ mod tests {
             end(0, 1, &[("a", 1), ("b", 1)]),
             end(1, 2, &[("a", 1), ("b", 2)]),
         ];
-        let taken = choose(&staged, Some(&ends), None, &["a", "b"], 9);
+        let taken = choose(&staged, Some(&ends), &Settled::default(), &["a", "b"], 9);
         assert_eq!(
             taken,
             Choice::Take {
@@ -440,7 +473,7 @@ mod tests {
             }
         );
         assert_eq!(
-            choose(&staged[2..], Some(&ends[1..]), Some(1), &["a", "b"], 9),
+            choose(&staged[2..], Some(&ends[1..]), &ended(1), &["a", "b"], 9),
             Choice::Wait {
                 transaction: "2".to_owned()
             }
@@ -452,14 +485,14 @@ mod tests {
         let staged = [stretch(0, 5, 1, 0)];
         let ends = [end(0, 4, &[("b", 1)]), end(1, 5, &[("a", 1)])];
         assert_eq!(
-            choose(&staged, Some(&ends), None, &["a", "b"], 9),
+            choose(&staged, Some(&ends), &Settled::default(), &["a", "b"], 9),
             Choice::Wait {
                 transaction: "4".to_owned()
             }
         );
         // The END of a transaction that was merged before is a replay and holds up nothing.
         assert_eq!(
-            highs(choose(&staged, Some(&ends), Some(4), &["a", "b"], 9)),
+            highs(choose(&staged, Some(&ends), &ended(4), &["a", "b"], 9)),
             [(0, 0)]
         );
     }
@@ -469,7 +502,7 @@ mod tests {
         let staged = [stretch(0, 1, 3, 2)];
         let ends = [end(0, 1, &[("a", 5)]), end(1, 1, &[("a", 2)])];
         assert_eq!(
-            choose(&staged, Some(&ends), None, &["a"], 9),
+            choose(&staged, Some(&ends), &Settled::default(), &["a"], 9),
             Choice::Wait {
                 transaction: "1".to_owned()
             }
@@ -489,11 +522,11 @@ mod tests {
             count: 2,
         };
         assert_eq!(
-            choose(&[], Some(&ends[..2]), None, &["a"], 9),
+            choose(&[], Some(&ends[..2]), &Settled::default(), &["a"], 9),
             Choice::Nothing { ends: Some(done) }
         );
         assert_eq!(
-            choose(&[], Some(&ends), None, &["a"], 9),
+            choose(&[], Some(&ends), &Settled::default(), &["a"], 9),
             Choice::Wait {
                 transaction: "3".to_owned()
             }
@@ -509,8 +542,27 @@ mod tests {
             count: 1,
         };
         assert_eq!(
-            choose(&[], Some(&ends), Some(5), &["a"], 9),
+            choose(&[], Some(&ends), &ended(5), &["a"], 9),
             Choice::Nothing { ends: Some(done) }
+        );
+    }
+
+    #[test]
+    fn what_was_merged_before_the_first_end_holds_up_nothing() {
+        let settled = Settled {
+            end: None,
+            commit: Some(5),
+            transactions: ["5".to_owned()].into(),
+        };
+        let ends = [
+            end(0, 4, &[("b", 1)]),
+            end(1, 5, &[("a", 1)]),
+            end(2, 6, &[("a", 1)]),
+        ];
+        let staged = [stretch(1, 4, 1, 0), stretch(0, 6, 1, 1)];
+        assert_eq!(
+            highs(choose(&staged, Some(&ends), &settled, &["a", "b"], 9)),
+            [(0, 1), (1, 0)]
         );
     }
 
