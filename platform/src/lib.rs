@@ -1,4 +1,4 @@
-//! What a platform implementation decides: a model and its intention graph go in, a [`Plan`](plan::Plan) or diagnostics
+//! What a platform implementation decides: a model and its intention graph go in, a [`Plan`] or diagnostics
 //! come out. No client, no clock, no file.
 //!
 //! An implementation is a module with four functions (lint, plan, credential store, naming), chosen by what the model says
