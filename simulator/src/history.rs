@@ -245,25 +245,51 @@ impl History {
         let commit = self.advance();
         let sent = self.events(transaction, commit);
         self.last_commit = Some(commit);
-        let restarts = self.topics.remembered() > 0 && self.rng.random_bool(self.settings.restarts);
-        if restarts {
-            // It had sent a part of this transaction, and begins again some transactions earlier. Never between the two
-            // halves of a key change: what the second one would be filled from is then gone from everywhere.
-            let mut part = self.rng.random_range(0..=sent.rows.len());
-            if sent.splits_key_change(part) {
-                part -= 1;
-            }
-            for row in &sent.rows[..part] {
-                self.send(row.clone(), round);
-            }
-            let back = self.rng.random_range(0..=self.topics.remembered());
-            for again in self.topics.last(back) {
-                self.send_all(&again, round);
+        if self.rng.random_bool(self.settings.restarts) {
+            if self.rng.random_bool(0.5) {
+                self.restart_before(&sent, round);
+            } else {
+                self.send_all(&sent, round);
+                let rest = self.rest_of(&sent, commit);
+                self.send_all(&rest, round);
+                self.topics.remember(sent);
+                return true;
             }
         }
         self.send_all(&sent, round);
         self.topics.remember(sent);
         true
+    }
+
+    /// The connector had sent a part of this transaction, and begins again some transactions earlier.
+    ///
+    /// It never stops between the halves of a key change: they are one record of the source's log.
+    fn restart_before(&mut self, sent: &Sent, round: &mut Round) {
+        let mut part = self.rng.random_range(0..=sent.rows.len());
+        while sent.splits_record(part) {
+            part -= 1;
+        }
+        for row in &sent.rows[..part] {
+            self.send(row.clone(), round);
+        }
+        let back = self.rng.random_range(0..=self.topics.remembered());
+        for again in self.topics.last(back) {
+            self.send_all(&again, round);
+        }
+    }
+
+    /// What comes again after a restart inside this transaction: its orders begin at 1, and its END counts only this.
+    fn rest_of(&mut self, sent: &Sent, commit: u64) -> Sent {
+        let mut from = self.rng.random_range(0..sent.rows.len());
+        while sent.splits_record(from) {
+            from -= 1;
+        }
+        let mut rows = sent.rows[from..].to_vec();
+        for (row, order) in rows.iter_mut().zip(1..) {
+            row.total_order = Some(order);
+        }
+        let end = self.end(&rows, commit);
+        Sent { rows, end }
     }
 
     /// A rolled back transaction is never seen; its rows are as before.
@@ -279,16 +305,8 @@ impl History {
 
     /// The events of a transaction and its END, before they have offsets.
     fn events(&mut self, transaction: Transaction, commit: u64) -> Sent {
-        let mut counts = BTreeMap::new();
-        for change in &transaction.changes {
-            let name = self.spec.datasets[change.dataset].source_name.as_str();
-            *counts.entry(name).or_insert(0) += 1;
-        }
-        // The connector adds the position of what it reads: rows and END agree before the colon only, and END's position
-        // is the commit position of the next transaction.
         let id = transaction.id;
-        let end = end::payload(&format!("{id}:{commit}"), &counts, self.clock_us / 1000);
-        let rows = transaction
+        let rows: Vec<StagedRow> = transaction
             .changes
             .into_iter()
             .zip(1..)
@@ -307,7 +325,21 @@ impl History {
                 snapshot: "false".to_owned(),
             })
             .collect();
+        let end = self.end(&rows, commit);
         Sent { rows, end }
+    }
+
+    /// The END of a transaction with these rows. The connector adds the position of what it reads: rows and END agree
+    /// before the colon only, and END's position is the commit position of the next transaction.
+    fn end(&self, rows: &[StagedRow], commit: u64) -> String {
+        let mut counts = BTreeMap::new();
+        for row in rows {
+            let name = self.spec.datasets[row.dataset].source_name.as_str();
+            *counts.entry(name).or_insert(0) += 1;
+        }
+        let id = rows.first().and_then(|row| row.transaction_id.as_ref());
+        let id = id.and_then(|id| id.split(':').next()).unwrap_or_default();
+        end::payload(&format!("{id}:{commit}"), &counts, self.clock_us / 1000)
     }
 
     fn send_all(&mut self, sent: &Sent, round: &mut Round) {

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::{Key, Op, StagedRow};
+use crate::{Key, StagedRow};
 
 /// The offsets of every topic partition, and what was sent: the memory of a connector and its brokers.
 #[derive(Debug, Clone, Default)]
@@ -17,14 +17,10 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Would stopping before this row part the delete of a key change from its create?
-    pub(crate) fn splits_key_change(&self, at: usize) -> bool {
-        let (Some(first), Some(second)) =
-            (at.checked_sub(1).map(|n| &self.rows[n]), self.rows.get(at))
-        else {
-            return false;
-        };
-        first.op == Op::Delete && second.op == Op::Create && first.lsn == second.lsn
+    /// Do this row and the one before come from one record of the source's log: a key change, rows of a `copy`?
+    pub(crate) fn splits_record(&self, at: usize) -> bool {
+        let before = at.checked_sub(1).and_then(|before| self.rows.get(before));
+        before.is_some_and(|before| self.rows.get(at).is_some_and(|row| row.lsn == before.lsn))
     }
 }
 

@@ -185,7 +185,11 @@ pub fn write_plan(database: &Database, specs: &[StreamSpec], order: u64, directo
 }
 
 /// The binary beside this test, built once per test process: `cargo test` builds no binaries of other packages.
-fn binary() -> &'static PathBuf {
+///
+/// # Panics
+/// If it does not build.
+#[must_use]
+pub fn binary() -> &'static PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(given) = std::env::var_os("MILEPOST_MERGE_JOB") {

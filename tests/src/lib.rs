@@ -17,7 +17,7 @@ pub mod stage;
 mod version;
 
 pub use database::Database;
-pub use job::{Job, Run, publish, publish_model, write_plan};
+pub use job::{Job, Run, binary, publish, publish_model, write_plan};
 pub use mirror::Mirror;
 pub use postgres::Cluster;
 pub use reference_merge::Reference;
