@@ -4,6 +4,8 @@ CARGO ?= cargo
 # Where cargo puts what it builds; demo and prove start binaries from there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY := 0.20.2
+# How long `make prove` goes on with new random histories.
+PROVE_SECONDS ?= 900
 
 .PHONY: help demo test format lint doc unit deny advisories prove bench image
 
@@ -38,9 +40,9 @@ deny: ## licences, banned crates, sources of crates
 advisories: ## known vulnerabilities; reads a database from the network, so it is no part of test
 	$(CARGO) deny --locked check advisories
 
-prove: ## what is too long for test: properties and kills over many seeds, optimised
+prove: ## what is too long for test: random histories for PROVE_SECONDS each, optimised
 	@scripts/postgres.sh
-	MILEPOST_PROVE=1 $(CARGO) test --locked --release --package acceptance
+	MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
 
 bench: ## measured ratios against the floor
 	@scripts/postgres.sh
