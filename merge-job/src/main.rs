@@ -57,9 +57,12 @@ fn run(command: Command) -> Result<Outcome, Error> {
 
 async fn migrate() -> Result<Outcome, Error> {
     let session = Session::connect(&database::config_from_environment(None)?).await?;
-    let steps = migrate::migrate(&session).await?;
+    let done = match migrate::migrate(&session).await? {
+        0 => "is",
+        _ => "is now",
+    };
     print(&format!(
-        "control schema `milepost`: version {}, {steps} steps taken\n",
+        "control schema `milepost` {done} at version {}\n",
         migrate::CONTROL_VERSION
     ))
 }

@@ -26,7 +26,10 @@ pub async fn migrate(session: &Session) -> Result<usize, Error> {
             "create the control schema",
             &format!(
                 "begin; {LOCK};
-                 create schema if not exists milepost;
+                 do $$ begin
+                     -- `if not exists` asks for the right to create schemas even where there is nothing to create.
+                     if to_regnamespace('milepost') is null then create schema milepost; end if;
+                 end $$;
                  create table if not exists milepost.schema_version (
                      version integer primary key, applied_at timestamptz not null default clock_timestamp());
                  commit"

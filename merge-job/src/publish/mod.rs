@@ -358,16 +358,19 @@ impl fmt::Display for Published {
             Mode::Write => "published",
             Mode::DryRun => "would be published",
         };
+        let ending = |count: usize| if count == 1 { "" } else { "s" };
         write!(
             f,
-            "platform {}: {} streams of model {} {done} ({} new, {} changed, {} retired); {} changes of tables and views",
+            "platform {}: {} stream{} of model {} {done} ({} new, {} changed, {} retired); {} change{} of tables and views",
             self.platform,
             self.streams,
+            ending(self.streams),
             self.commit,
             self.new.len(),
             self.changed.len(),
             self.retired.len(),
-            self.changes.len()
+            self.changes.len(),
+            ending(self.changes.len()),
         )?;
         for retired in &self.retired {
             write!(f, "\n  stream {retired}: retired, its tables stay")?;

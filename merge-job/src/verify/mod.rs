@@ -1,6 +1,6 @@
 //! `merge-job verify`: proof that what is merged keeps its promises.
 //!
-//! Everything is read in one snapshot, so batches may go on meanwhile. Rows against the source are another command's
+//! A stream is read in one snapshot, so its batches may go on meanwhile. Rows against the source are another command's
 //! matter; here tables are held against themselves and against the control rows.
 
 mod control;
@@ -31,9 +31,11 @@ pub struct Scope {
     pub show_keys: bool,
 }
 
-/// One snapshot; rows are read from the heap, for an index may be what is broken.
-const BEGIN: &str = "begin isolation level repeatable read read only; \
-    set local enable_indexscan = off; set local enable_indexonlyscan = off; set local work_mem = '128MB'";
+const BEGIN: &str = "begin isolation level repeatable read read only; set local work_mem = '128MB'";
+/// Rows are read from the heap, for an index may be what is broken.
+const HEAP_ONLY: &str = "set local enable_indexscan = off; set local enable_indexonlyscan = off";
+/// All else by index again.
+const ANY_WAY: &str = "set local enable_indexscan = on; set local enable_indexonlyscan = on";
 
 /// Verifies the published streams of the scope.
 ///
@@ -125,7 +127,9 @@ async fn in_snapshot(
             .is_none_or(|name| *name == dataset.name);
         // Rows of a table of another shape cannot be asked these questions.
         if is_meant && !refused.contains(&&dataset.merge) && catalog.has(&dataset.merge) {
+            session.script("read from the heap", HEAP_ONLY).await?;
             verify_rows(session, scope, &spec.stream, dataset, report).await?;
+            session.script("read by index again", ANY_WAY).await?;
         }
         if is_meant && !refused.contains(&&dataset.staging) && catalog.has(&dataset.staging) {
             verify_positions(session, &spec.stream, dataset, report).await?;

@@ -9,6 +9,7 @@ use milepost_job_spec::{
 };
 
 mod additive;
+mod command;
 mod locks;
 mod publish;
 mod refused;

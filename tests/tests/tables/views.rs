@@ -1,9 +1,10 @@
 //! What readers see, and what the job needs no right for.
 
-use acceptance::{Cluster, Database, Job, publish_model};
+use acceptance::{Cluster, Database, Job, publish_model, stage};
 use milepost_job_spec::Strategy;
+use milepost_simulator::History;
 
-use crate::{COLUMNS, MILESTONED, fill, people, publish_ok, schema};
+use crate::{COLUMNS, MILESTONED, fill, ident, people, publish_ok, schema, verify};
 
 /// Counts what `risk` may do beyond its schema.
 const BEYOND: &str = "
@@ -145,6 +146,46 @@ fn a_view_that_others_built_on_ours_is_named_before_it_breaks() {
     // Staging is no matter of the view: it can take the new values already.
     let merge_table = |schema: &str| schema.split("CREATE TABLE main.").nth(1).map(str::to_owned);
     assert_eq!(merge_table(&schema(&database)), merge_table(&before));
+}
+
+/// A database where `docs/operations.md` was followed to the letter, with everything made for a job that may create
+/// nothing but tables.
+#[test]
+fn a_job_and_a_sink_work_with_the_least_rights() {
+    let mut owner = Cluster::shared().empty_database();
+    let name = owner.name().to_owned();
+    let (job, sink, reader) = (
+        format!("job_{name}"),
+        format!("sink_{name}"),
+        format!("reader_{name}"),
+    );
+    owner.run(&format!(
+        "revoke all on database {name} from public;
+         create role {job} login; grant connect, temporary on database {name} to {job};
+         create role {sink} login; grant connect on database {name} to {sink};
+         create role {reader} nologin;
+         create schema milepost authorization {job};
+         create schema main_staging authorization {job};
+         create schema main authorization {job};
+         create schema risk authorization {job};
+         grant usage on schema main_staging to {sink};
+         alter default privileges for role {job} in schema main_staging grant select, insert, update on tables to {sink}"
+    ));
+    let as_role =
+        |role: &str| Database::connect(&owner.url().replace("postgres@", &format!("{role}@")));
+    let (job, mut sink) = (as_role(&job), as_role(&sink));
+    Job::new(job.url()).args(["migrate"]).succeed();
+    let mut spec = people(MILESTONED, &[("id", "bigint"), ("name", "text?")]);
+    spec.datasets[0].views[0].role = ident(&reader);
+    publish_ok(&job, std::slice::from_ref(&spec), 1);
+    stage::round(&mut sink, &spec, &History::new(&spec, 3).round(20));
+    Job::merge(job.url(), &spec).succeed();
+    assert_eq!(verify(&job, &[]).code, 0);
+    owner.run(&format!("set role {reader}"));
+    assert_ne!(
+        owner.value("select count(*) from risk.shop__people__history"),
+        "0"
+    );
 }
 
 #[test]
