@@ -21,7 +21,7 @@ pub use ident::{IdentError, MAX_IDENT_BYTES, PgIdent, TableRef};
 pub use outcome::Outcome;
 pub use plan::{
     CONTROL_SCHEMA, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION, PlanError, PlatformPlan,
-    StreamEntry, WorkspaceSchema,
+    StreamEntry, WorkspaceSchema, environment,
 };
 pub use position::SourcePosition;
 pub use strategy::{Strategy, Versions};

@@ -55,6 +55,39 @@ pub struct DatabaseAddress {
     pub password_variable: String,
 }
 
+impl DatabaseAddress {
+    /// The environment variables that tell a pod where its database is, each with its value; no secret is among them.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, String); 5] {
+        [
+            (environment::HOST, self.host.clone()),
+            (environment::PORT, self.port.to_string()),
+            (environment::NAME, self.database.clone()),
+            (environment::USER_VARIABLE, self.user_variable.clone()),
+            (
+                environment::PASSWORD_VARIABLE,
+                self.password_variable.clone(),
+            ),
+        ]
+    }
+}
+
+/// The environment variables that `merge-job` reads; the planner sets them in the pod.
+pub mod environment {
+    /// A URL that overrides address and credential, for local use.
+    pub const URL: &str = "MILEPOST_DATABASE_URL";
+    /// The database's host.
+    pub const HOST: &str = "MILEPOST_DATABASE_HOST";
+    /// The database's port.
+    pub const PORT: &str = "MILEPOST_DATABASE_PORT";
+    /// The database's name.
+    pub const NAME: &str = "MILEPOST_DATABASE_NAME";
+    /// The name of the variable that holds the user: the credential's.
+    pub const USER_VARIABLE: &str = "MILEPOST_DATABASE_USER_VARIABLE";
+    /// The name of the variable that holds the password.
+    pub const PASSWORD_VARIABLE: &str = "MILEPOST_DATABASE_PASSWORD_VARIABLE";
+}
+
 /// A stream of the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -3,35 +3,23 @@
 use std::str::FromStr as _;
 
 use milepost_job_spec::DatabaseAddress;
+use milepost_job_spec::environment::{HOST, NAME, PASSWORD_VARIABLE, PORT, URL, USER_VARIABLE};
 use tokio_postgres::Config;
 
 use crate::error::Error;
 use crate::secret::Secret;
 
-/// The environment variable that overrides address and credential, for local use.
-pub const DATABASE_URL: &str = "MILEPOST_DATABASE_URL";
-/// Host, port and database of the plan, as the DAG hands them to the pod.
-pub const HOST: &str = "MILEPOST_DATABASE_HOST";
-/// See [`HOST`].
-pub const PORT: &str = "MILEPOST_DATABASE_PORT";
-/// See [`HOST`].
-pub const NAME: &str = "MILEPOST_DATABASE_NAME";
-/// The name of the environment variable that holds the user: the credential's.
-pub const USER_VARIABLE: &str = "MILEPOST_DATABASE_USER_VARIABLE";
-/// The name of the environment variable that holds the password.
-pub const PASSWORD_VARIABLE: &str = "MILEPOST_DATABASE_PASSWORD_VARIABLE";
-
-/// Reads the connection from the environment: [`DATABASE_URL`], else the variables that the rendered DAG sets, else the
+/// Reads the connection from the environment: [`URL`], else the variables that the rendered DAG sets, else the
 /// address of a plan at hand.
 ///
 /// # Errors
 /// [`Error::Usage`] if neither is there, or one does not parse. Messages never repeat a value.
 pub fn config_from_environment(plan: Option<&DatabaseAddress>) -> Result<Config, Error> {
-    if let Ok(url) = std::env::var(DATABASE_URL) {
+    if let Ok(url) = std::env::var(URL) {
         // The parser's message is dropped: it may repeat parts of the URL, password included.
         return Config::from_str(&url).map_err(|_| {
             Error::Usage(format!(
-                "{DATABASE_URL} does not parse; write postgres://user:password@host:port/database"
+                "{URL} does not parse; write postgres://user:password@host:port/database"
             ))
         });
     }
@@ -62,7 +50,7 @@ pub fn config_from_environment(plan: Option<&DatabaseAddress>) -> Result<Config,
 fn variable(name: &str) -> Result<String, Error> {
     std::env::var(name).map_err(|_| {
         Error::Usage(format!(
-            "the environment has no {name}; set it, or {DATABASE_URL}=postgres://user:password@host:port/database"
+            "the environment has no {name}; set it, or {URL}=postgres://user:password@host:port/database"
         ))
     })
 }

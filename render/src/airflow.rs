@@ -23,6 +23,7 @@ struct StoreContext<'a> {
     owner: &'a str,
     namespace: &'a str,
     image: &'a str,
+    settings: Vec<SettingContext>,
     variables: Vec<VariableContext<'a>>,
     dags: Vec<DagContext<'a>>,
     task: &'static str,
@@ -38,6 +39,12 @@ struct StoreContext<'a> {
     deadline_seconds: u32,
     startup_seconds: u32,
     stop_seconds: u32,
+}
+
+#[derive(Serialize)]
+struct SettingContext {
+    name: &'static str,
+    value: String,
 }
 
 #[derive(Serialize)]
@@ -75,6 +82,12 @@ pub(crate) fn store_file(file: &DagFile, version: AirflowVersion) -> Result<Stri
         owner: &file.owner,
         namespace: &pod.namespace,
         image: &pod.image,
+        settings: pod
+            .database
+            .environment()
+            .into_iter()
+            .map(|(name, value)| SettingContext { name, value })
+            .collect(),
         variables: pod
             .variables
             .iter()

@@ -35,6 +35,7 @@ fn pod(served: &Served<'_>) -> PodPlan {
     PodPlan {
         namespace: config.namespace.clone(),
         image: config.image.clone(),
+        database: streams::database_address(served),
         variables: streams::database_variables(served),
         cpu: config.cpu.clone(),
         memory: config.memory.clone(),

@@ -38,19 +38,11 @@ pub(super) fn index(
     specs: &BTreeMap<String, StreamSpec>,
     version: &ModelVersion,
 ) -> PlatformPlan {
-    let config = &served.config;
-    let variable = |suffix| naming::kubernetes::variable(&config.postgres_credential, suffix);
     PlatformPlan {
         version: PLATFORM_PLAN_VERSION,
         platform: served.platform.name.to_string(),
         model: version.clone(),
-        database: DatabaseAddress {
-            host: config.postgres_host.clone(),
-            port: config.postgres_port,
-            database: config.postgres_database.clone(),
-            user_variable: variable("_USER"),
-            password_variable: variable("_PASSWORD"),
-        },
+        database: database_address(served),
         streams: specs
             .iter()
             .map(|(file, spec)| StreamEntry {
@@ -212,6 +204,19 @@ fn views(
             }
         })
         .collect()
+}
+
+/// Where the platform's Postgres is.
+pub(super) fn database_address(served: &Served<'_>) -> DatabaseAddress {
+    let config = &served.config;
+    let variable = |suffix| naming::kubernetes::variable(&config.postgres_credential, suffix);
+    DatabaseAddress {
+        host: config.postgres_host.clone(),
+        port: config.postgres_port,
+        database: config.postgres_database.clone(),
+        user_variable: variable("_USER"),
+        password_variable: variable("_PASSWORD"),
+    }
 }
 
 /// The variables in which a merge pod finds user and password of the platform's Postgres.

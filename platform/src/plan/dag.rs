@@ -1,5 +1,7 @@
 //! DAGs of Airflow: when which merge runs, and in which pod.
 
+use milepost_job_spec::DatabaseAddress;
+
 use crate::credential::SecretVariable;
 
 /// Which Airflow the DAGs are written for: their imports differ.
@@ -62,6 +64,8 @@ pub struct PodPlan {
     pub namespace: String,
     /// The image.
     pub image: String,
+    /// Where the platform's Postgres is.
+    pub database: DatabaseAddress,
     /// User and password of the platform's Postgres.
     pub variables: Vec<SecretVariable>,
     /// What the pod asks for and may use at most of the processor.
