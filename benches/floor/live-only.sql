@@ -2,7 +2,7 @@
 BEGIN;
 -- dedup
 CREATE TEMP TABLE dd ON COMMIT DROP AS
-  SELECT DISTINCT ON (id) * FROM stg ORDER BY id, seq DESC; -- last event per key, key-sorted
+  SELECT DISTINCT ON (id) * FROM stg ORDER BY id, seq DESC;
 -- dedup
 ANALYZE dd (id, op);
 -- switches

@@ -1,0 +1,182 @@
+//! The figures, for the terminal and for `docs/performance.md`: ratios only, for seconds say more about the machine.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::took::Took;
+
+/// The bound of the client's memory, in KiB.
+const MEMORY_BOUND: u32 = 64 * 1024;
+/// The bound of the merge statements over the floor.
+const FLOOR_BOUND: f64 = 1.1;
+/// The steps in their order.
+const STEPS: [&str; 10] = [
+    "cut", "read", "survey", "reduce", "count", "close", "apply", "record", "commit", "other",
+];
+
+/// Merge job against floor with one strategy.
+pub(crate) struct Duel {
+    pub(crate) name: &'static str,
+    /// The merge job, and the floors: plain, with equality.
+    pub(crate) rounds: Vec<(Took, Vec<Took>)>,
+    pub(crate) peak_kib: u32,
+    pub(crate) trips: u64,
+    pub(crate) idle_trips: u64,
+}
+
+/// The merge job on two sizes.
+pub(crate) struct Scale {
+    pub(crate) what: String,
+    pub(crate) bound: f64,
+    pub(crate) rounds: Vec<[Took; 2]>,
+}
+
+pub(crate) struct Report {
+    server: String,
+    keys: u32,
+    changes: u32,
+    rounds: u32,
+    pub(crate) duels: Vec<Duel>,
+    pub(crate) scales: Vec<Scale>,
+}
+
+impl Duel {
+    /// The median over the rounds of merge job over floor.
+    fn ratio(&self, floor: usize, pick: fn(&Took) -> f64) -> f64 {
+        median(
+            self.rounds
+                .iter()
+                .map(|(engine, floors)| pick(engine) / pick(&floors[floor])),
+        )
+    }
+
+    fn step(&self, step: &str) -> f64 {
+        median(self.rounds.iter().map(|(engine, floors)| {
+            engine.steps.get(step).copied().unwrap_or(0.0) / floors[0].merge
+        }))
+    }
+}
+
+impl Scale {
+    fn ratio(&self, pick: fn(&Took) -> f64) -> f64 {
+        median(
+            self.rounds
+                .iter()
+                .map(|[small, large]| pick(large) / pick(small)),
+        )
+    }
+}
+
+impl Report {
+    pub(crate) fn new(server: String, keys: u32, changes: u32, rounds: u32) -> Self {
+        Self {
+            server,
+            keys,
+            changes,
+            rounds,
+            duels: Vec::new(),
+            scales: Vec::new(),
+        }
+    }
+
+    fn row(&self, out: &mut String, name: &str, cell: impl Fn(&Duel) -> String) -> fmt::Result {
+        write!(out, "| {name} |")?;
+        for duel in &self.duels {
+            write!(out, " {} |", cell(duel))?;
+        }
+        writeln!(out)
+    }
+
+    fn tables(&self, out: &mut String) -> fmt::Result {
+        let Self { keys, changes, .. } = self;
+        writeln!(
+            out,
+            "## Against the floor\n\n{changes} changes into {keys} keys. The floor is 1.\n"
+        )?;
+        self.row(out, "", |duel| format!("`{}`", duel.name))?;
+        self.row(out, "---", |_| "---".to_owned())?;
+        let figure = |ratio: f64| format!("{ratio:.2}");
+        let bounded = format!("merge statements : floor with equality (bound {FLOOR_BOUND})");
+        self.row(out, &bounded, |duel| {
+            figure(duel.ratio(1, |took| took.merge))
+        })?;
+        self.row(out, "merge statements : floor", |duel| {
+            figure(duel.ratio(0, |took| took.merge))
+        })?;
+        self.row(out, "begin to commit : floor", |duel| {
+            figure(duel.ratio(0, |took| took.whole))
+        })?;
+        self.row(out, "server CPU, connect to disconnect : floor", |duel| {
+            figure(duel.ratio(0, |took| took.cpu))
+        })?;
+        self.row(out, "client's peak memory : 64 MiB", |duel| {
+            figure(f64::from(duel.peak_kib) / f64::from(MEMORY_BOUND))
+        })?;
+        self.row(out, "round trips of a batch", |duel| duel.trips.to_string())?;
+        self.row(out, "round trips of an empty run", |duel| {
+            duel.idle_trips.to_string()
+        })?;
+        writeln!(
+            out,
+            "\n## Where a batch's time goes\n\nEach step over the floor's merge statements.\n"
+        )?;
+        self.row(out, "", |duel| format!("`{}`", duel.name))?;
+        self.row(out, "---", |_| "---".to_owned())?;
+        for step in STEPS {
+            self.row(out, step, |duel| figure(duel.step(step)))?;
+        }
+        writeln!(
+            out,
+            "\n## With size\n\n| | merge statements | begin to commit | bound |\n|---|---|---|---|"
+        )?;
+        for scale in &self.scales {
+            writeln!(
+                out,
+                "| {} | {:.2} | {:.2} | {} |",
+                scale.what,
+                scale.ratio(|took| took.merge),
+                scale.ratio(|took| took.whole),
+                scale.bound
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Writes `docs/performance.md`.
+    pub(crate) fn write(&self) -> Result<()> {
+        let Self { server, rounds, .. } = self;
+        let cores = std::thread::available_parallelism()?;
+        let date = chrono::Utc::now().format("%Y-%m-%d");
+        let mut text = format!(
+            "# What a merge costs\n\n\
+             Generated by `cargo bench -p acceptance --bench merge`; do not edit. Measured {date} with {server} on a shared machine of {cores} cores.\n\n\
+             All figures are ratios. Merge job and floor (`benches/floor/README.md`) take turns on the same batches, each on tables of its own with the\n\
+             same layout and constraints; each run starts after a checkpoint with the tables in memory; fsync and synchronous_commit are on. A figure is the\n\
+             median of the ratios of {rounds} rounds. Times are those of the server's statements (`pg_stat_statements`, planning included). At the end the live rows of\n\
+             all sides are compared and must be equal. The workload: 10 columns, 70 % updates, 20 % creates, 10 % deletes, every tenth key hit two or three times.\n\n\
+             *Merge statements* are those that reduce the events to changes and write them: `reduce`, `close` and `apply` of the merge job; dedup and merge of the\n\
+             floor. The floor reads typed, trusted rows; reading staging, casts, replays, quarantine, counts and metrics are the merge job's alone.\n\n"
+        );
+        self.tables(&mut text)?;
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/performance.md");
+        fs::write(place, text)?;
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        self.tables(&mut text)?;
+        f.write_str(text.trim_end())
+    }
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
