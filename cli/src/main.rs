@@ -4,7 +4,7 @@
 //! belongs in a plan is taken. A command returns how it ended ([`Outcome`]) or why it could not be carried out
 //! ([`Failure`](failure::Failure)), which is printed once, here.
 //!
-//! Reading order: [`args`], [`load`], [`inspect`], [`report`], [`write`], then [`commands`], and [`demo`] last.
+//! Reading order: [`args`], [`load`], [`inspect`], [`report`], [`mod@write`], then [`commands`], and [`demo`] last.
 
 mod args;
 mod commands;
