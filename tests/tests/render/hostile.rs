@@ -18,6 +18,16 @@ fn text() -> String {
     HOSTILE.to_owned()
 }
 
+fn database() -> DatabaseAddress {
+    DatabaseAddress {
+        host: text(),
+        port: 5432,
+        database: text(),
+        user_variable: text(),
+        password_variable: text(),
+    }
+}
+
 fn plan() -> Plan {
     let bounds = Bounds {
         request: text(),
@@ -31,13 +41,7 @@ fn plan() -> Plan {
                 commit: text(),
                 order: 1,
             },
-            database: DatabaseAddress {
-                host: text(),
-                port: 5432,
-                database: text(),
-                user_variable: text(),
-                password_variable: text(),
-            },
+            database: database(),
             streams: Vec::new(),
             tables: Vec::new(),
             workspaces: Vec::new(),
@@ -53,6 +57,7 @@ fn plan() -> Plan {
                 pod: PodPlan {
                     namespace: text(),
                     image: text(),
+                    database: database(),
                     variables: vec![SecretVariable {
                         name: text(),
                         from: SecretRef {
@@ -117,6 +122,10 @@ fn python_reads_hostile_texts_back_unchanged(version: AirflowVersion, airflow: &
     assert!(described.doc.contains(HOSTILE));
     let dag = &described.dags[0];
     let task = &dag["tasks"][0];
+    let secret = task["env_vars"]
+        .as_array()
+        .and_then(|variables| variables.iter().find(|each| each.get("value").is_none()))
+        .expect("a variable from a Secret");
     for value in [
         &dag["dag_id"],
         &dag["description"],
@@ -125,8 +134,8 @@ fn python_reads_hostile_texts_back_unchanged(version: AirflowVersion, airflow: &
         &task["namespace"],
         &task["image"],
         &task["arguments"][0],
-        &task["env_vars"][0]["name"],
-        &task["env_vars"][0]["value_from"]["secret_key_ref"]["key"],
+        &secret["name"],
+        &secret["value_from"]["secret_key_ref"]["key"],
         &task["container_resources"]["limits"]["memory"],
     ] {
         assert_eq!(value, HOSTILE);
