@@ -13,24 +13,28 @@ use crate::load;
 /// The commit of a directory outside git, or in a repository without commits.
 const WORKTREE: &str = "worktree";
 
+/// The version of a model that git does not know.
+pub(crate) fn unversioned() -> ModelVersion {
+    ModelVersion {
+        commit: WORKTREE.to_owned(),
+        order: 0,
+    }
+}
+
 /// The version of the model in a directory: the commit that is checked out and how many commits lead to it.
 ///
 /// A directory with changes that are not committed is `<commit>-dirty`. A shallow clone does not know how many commits it
 /// has, and a publish goes by that number, so it is refused.
 pub(crate) fn of(dir: &Path) -> Result<ModelVersion, Failure> {
-    let unversioned = ModelVersion {
-        commit: WORKTREE.to_owned(),
-        order: 0,
-    };
     let repository = match Repository::discover(dir) {
         Ok(repository) => repository,
-        Err(error) if error.code() == ErrorCode::NotFound => return Ok(unversioned),
+        Err(error) if error.code() == ErrorCode::NotFound => return Ok(unversioned()),
         Err(error) => return Err(unreadable(dir, &error)),
     };
     let head = match repository.head() {
         Ok(head) => head,
         Err(error) if matches!(error.code(), ErrorCode::UnbornBranch | ErrorCode::NotFound) => {
-            return Ok(unversioned);
+            return Ok(unversioned());
         }
         Err(error) => return Err(unreadable(dir, &error)),
     };
