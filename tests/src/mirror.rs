@@ -181,7 +181,10 @@ impl<'a> Mirror<'a> {
             most = most.max(counts.most);
             let expected: Vec<usize> = CLASSES
                 .iter()
-                .map(|class| counts.classes.get(class).copied().unwrap_or_default())
+                .map(|class| match *class {
+                    "closed" => counts.closed,
+                    class => counts.classes.get(class).copied().unwrap_or_default(),
+                })
                 .collect();
             assert_eq!(counts.staged(), rows.len(), "every row is of one class");
             let found = counts_of(database, &batch.id, &dataset.name);

@@ -6,9 +6,8 @@ use milepost_job_spec::{ColumnSpec, DatasetSpec};
 use milepost_simulator::{Image, Key, Op, StagedRow, value};
 
 use crate::fence::{Fences, Standing};
-use crate::version::{
-    Counts, Event, Version, first_time, is_one_change, keeps_all, key_of, position,
-};
+use crate::version::{Counts, Event, Version, first_time, keeps_all, key_of};
+use crate::version::{is_one_change, position};
 
 /// The merge table of one dataset, its fences and its quarantine.
 #[derive(Debug, Clone, Default)]
@@ -38,17 +37,15 @@ impl Reference {
             // Nothing is filled from before a row of the key that is in quarantine.
             let open = key.as_ref().is_some_and(|key| self.open.contains(key));
             // A create takes what the delete of its key change took; a redelivered delete takes nothing more.
-            let change = self
-                .gone
-                .get(&partition)
-                .filter(|(gone, _)| is_one_change(gone, row));
+            let gone = self.gone.get(&partition);
+            let change = gone.filter(|(gone, _)| is_one_change(gone, row));
             let moved = change.and_then(|(_, image)| image.clone());
             let source = match row.op {
                 Op::Create => moved.or_else(|| known.clone()),
                 Op::Delete => known.clone().or(moved),
                 Op::Update | Op::Read => known.clone(),
-            };
-            let source = source.filter(|_| !open);
+            }
+            .filter(|_| !open);
             let standing = self.fences.judge(row);
             if standing == Standing::Replay {
                 counts.add("replayed");
@@ -80,9 +77,7 @@ impl Reference {
             for (at, event) in (first_time(time, events.len())..).zip(events) {
                 counts.add(self.apply(&key, event, at));
             }
-            if was_live && !self.live.contains_key(&key) {
-                counts.add("closed");
-            }
+            counts.closed += usize::from(was_live && !self.live.contains_key(&key));
         }
         counts
     }

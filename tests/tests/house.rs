@@ -45,7 +45,8 @@ const LAYERS: &[(&str, &[&str])] = &[
 const FORBIDDEN: &[(&str, &[&str], &str)] = &[
     (
         "milepost-dsl",
-        &["tokio", "tokio-postgres", "git2", "chrono", "rand"],
+        // `chrono` is there for calendar dates; the crate's own clippy.toml bans its clock.
+        &["tokio", "tokio-postgres", "git2", "rand"],
         "the model has no I/O, clock or chance",
     ),
     (
@@ -78,15 +79,19 @@ fn the_layers_hold() {
 
 #[test]
 fn a_forbidden_import_is_found() {
-    let mut graph = graph();
-    graph
-        .entry("milepost-render".to_owned())
-        .or_default()
-        .insert("milepost-dsl".to_owned());
-    graph
-        .entry("milepost-platform".to_owned())
-        .or_default()
-        .insert("tokio-postgres".to_owned());
+    let mut graph: Graph = LAYERS
+        .iter()
+        .map(|(name, _)| ((*name).to_owned(), BTreeSet::new()))
+        .collect();
+    let mut import = |name: &str, other: &str| {
+        graph
+            .entry(name.to_owned())
+            .or_default()
+            .insert(other.to_owned());
+    };
+    import("milepost-render", "milepost-dsl");
+    import("milepost-render", "milepost-platform");
+    import("milepost-platform", "tokio-postgres");
     graph.insert("milepost-helper".to_owned(), BTreeSet::new());
     graph.remove("milepost-simulator");
     assert_eq!(
