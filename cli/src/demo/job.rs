@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use milepost_job_spec::Outcome;
+use milepost_job_spec::{Outcome, environment};
 use tokio::process::Command;
 
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ impl MergeJob {
         let told = format!("merge-job {}", arguments.join(" "));
         let output = Command::new(&self.0)
             .args(arguments)
-            .env("MILEPOST_DATABASE_URL", url)
+            .env(environment::URL, url)
             .env("NO_COLOR", "1")
             .stdin(Stdio::null())
             // Ctrl-C goes to a whole group, and is ours to hear.
