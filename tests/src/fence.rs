@@ -1,10 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use milepost_simulator::{Op, StagedRow};
+use milepost_simulator::{Key, Op, StagedRow};
 
 /// The highest source position at a lower offset, per topic partition: what tells a replay from news.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Fences(BTreeMap<(String, i32), Position>);
+pub(crate) struct Fences {
+    highest: BTreeMap<(String, i32), Position>,
+    /// The changes of this batch: a row position has each key and operation once.
+    batch: BTreeSet<(String, i32, Position, Op, Option<Key>)>,
+}
 
 /// Commit position, row position, order in the transaction; none is below all.
 type Position = Option<(u64, u64, u64)>;
@@ -20,10 +24,10 @@ pub(crate) enum Standing {
 }
 
 impl Fences {
-    /// Judges the row; the fence moves with every row that has a position.
-    pub(crate) fn judge(&mut self, row: &StagedRow) -> Standing {
+    /// Judges the row with this key; the fence moves with every row that has a position.
+    pub(crate) fn judge(&mut self, row: &StagedRow, key: Option<&Key>) -> Standing {
         let partition = (row.topic.clone(), row.partition);
-        let fence = self.0.entry(partition).or_default();
+        let fence = self.highest.entry(partition).or_default();
         if row.op == Op::Read {
             // A snapshot that is not incremental starts the fence anew.
             *fence = fence.filter(|_| row.snapshot == "incremental");
@@ -33,10 +37,25 @@ impl Fences {
         };
         let highest = *fence;
         *fence = highest.max(Some((commit, lsn, order)));
+        let change = Some((commit, lsn, 0));
+        let change = (
+            row.topic.clone(),
+            row.partition,
+            change,
+            row.op,
+            key.cloned(),
+        );
+        let again = !self.batch.insert(change);
         match highest {
             Some((c, l, _)) if (commit, lsn) < (c, l) => Standing::Replay,
+            Some(highest) if (commit, lsn, order) <= highest && again => Standing::Replay,
             Some(highest) if (commit, lsn, order) <= highest => Standing::Doubtful,
             _ => Standing::News,
         }
+    }
+
+    /// Forgets the changes of the batch before.
+    pub(crate) fn begin_batch(&mut self) {
+        self.batch.clear();
     }
 }

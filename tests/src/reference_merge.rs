@@ -25,6 +25,7 @@ pub struct Reference {
 impl Reference {
     /// Merges one batch: all its rows of the dataset, by topic, partition and offset.
     pub fn merge(&mut self, spec: &DatasetSpec, rows: &[&StagedRow], time: i64) -> Counts {
+        self.fences.begin_batch();
         let mut counts = Counts::default();
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
         for &row in rows {
@@ -46,7 +47,7 @@ impl Reference {
                 Op::Update | Op::Read => known.clone(),
             }
             .filter(|_| !open);
-            let standing = self.fences.judge(row);
+            let standing = self.fences.judge(row, key.as_ref());
             if standing == Standing::Replay {
                 counts.add("replayed");
             } else if let (Some(key), Ok(image)) = (&key, filled(spec, row, source.as_ref())) {
