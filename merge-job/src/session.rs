@@ -88,12 +88,7 @@ impl Session {
         label: &'static str,
         sql: &str,
     ) -> Result<Vec<SimpleQueryRow>, Error> {
-        self.count();
-        let messages = self
-            .client
-            .simple_query(sql)
-            .await
-            .map_err(|source| Error::sql(label, source))?;
+        let messages = self.simple(label, sql).await?;
         Ok(messages
             .into_iter()
             .filter_map(|message| match message {
@@ -101,6 +96,33 @@ impl Session {
                 _ => None,
             })
             .collect())
+    }
+
+    /// The same; returns how many rows each statement touched.
+    ///
+    /// # Errors
+    /// [`Error::Sql`] with `label`.
+    pub async fn script_counts(&self, label: &'static str, sql: &str) -> Result<Vec<u64>, Error> {
+        let messages = self.simple(label, sql).await?;
+        Ok(messages
+            .into_iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::CommandComplete(count) => Some(count),
+                _ => None,
+            })
+            .collect())
+    }
+
+    async fn simple(
+        &self,
+        label: &'static str,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryMessage>, Error> {
+        self.count();
+        self.client
+            .simple_query(sql)
+            .await
+            .map_err(|source| Error::sql(label, source))
     }
 
     /// Runs one statement with bound values; returns its rows.

@@ -1,6 +1,6 @@
 //! The statements of a merge, as text: pure functions of a dataset, reviewed like prose.
 
-use milepost_job_spec::{DatasetSpec, SourcePosition, StreamSpec};
+use milepost_job_spec::{DatasetSpec, SourcePosition, StreamKey, StreamSpec};
 use milepost_merge_job::merge::{live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::{cut, fill, quarantine, replay};
@@ -94,6 +94,11 @@ fn staging() {
 
 #[test]
 fn fill_and_quarantine() {
+    let stream = StreamKey {
+        platform: "main".to_owned(),
+        store: "shop".to_owned(),
+        dataset: None,
+    };
     let dataset = dataset("\"live-only\"");
     let shape = Shape {
         dataset: &dataset,
@@ -103,10 +108,10 @@ fn fill_and_quarantine() {
     insta::assert_snapshot!("fill_within_keys", fill::within_keys(&shape));
     insta::assert_snapshot!("fill_across_keys", fill::across_keys(&shape));
     insta::assert_snapshot!("fill_from_last_batch", fill::from_last_batch(&shape));
-    insta::assert_snapshot!("fill_last_image", fill::last_image(&shape));
+    insta::assert_snapshot!("fill_last_images", fill::last_images(&shape, 1));
     insta::assert_snapshot!(
         "quarantine_mark_unfilled",
-        quarantine::mark_unfilled(&shape)
+        quarantine::mark_unfilled(&shape, &stream)
     );
     insta::assert_snapshot!("quarantine_keep", quarantine::keep(&shape));
 }

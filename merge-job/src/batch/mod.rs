@@ -16,14 +16,14 @@ mod record;
 pub use counts::Counts;
 pub(crate) use record::{after_lost_commit, failed};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::merge;
 use crate::merge::{live, milestoned};
-use crate::session::Session;
+use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
 use crate::staging::transaction::{Consumed, Part};
@@ -128,7 +128,8 @@ pub(crate) struct Prepared {
     counts: BTreeMap<usize, Counts>,
     /// Rows that may be replays, by place of the dataset.
     doubtful: BTreeMap<usize, u64>,
-    last_images: BTreeMap<Part, String>,
+    /// Datasets with a slice whose last row is a delete: perhaps the old half of a key change.
+    last_deletes: BTreeSet<usize>,
 }
 
 /// The merge tables hold the batch.
@@ -205,9 +206,21 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
             .await?;
     }
     fault("count");
-    let rows = session
-        .query("count the changes", &merge::count(&shapes), &[])
-        .await?;
+    let ends: Vec<Ends> = batch
+        .state
+        .last_deletes
+        .iter()
+        .map(|index| Ends::of(&batch.state.cut.slices[index]))
+        .collect();
+    let mut values: Vec<Bound<'_>> = Vec::new();
+    for ends in &ends {
+        values.push((&ends.topics, Type::TEXT_ARRAY));
+        values.push((&ends.partitions, Type::INT4_ARRAY));
+        values.push((&ends.highs, Type::INT8_ARRAY));
+    }
+    let sql = merge::count(&shapes, &batch.state.last_deletes);
+    let rows = session.query("count the changes", &sql, &values).await?;
+    let mut last_images = BTreeMap::new();
     let mut counts = batch.state.counts.clone();
     let doubtful = &batch.state.doubtful;
     let mut most = 1;
@@ -229,6 +242,9 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         most = most.max(row.get::<_, i64>("most"));
         clock_us = row.get("clock_us");
         planned.push((count("to_closed"), count("to_live")));
+        if let Some(images) = row.get::<_, Option<serde_json::Value>>("last_images") {
+            keep_images(shape.index, &images, &mut last_images);
+        }
         if !own.is_complete() {
             return Err(Error::Disturbed(format!(
                 "the counts of dataset `{}` do not add up to its staged rows: {own}",
@@ -275,9 +291,42 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
     Ok(batch.with(|prepared| Applied {
         cut: prepared.cut,
         counts,
-        last_images: prepared.last_images,
+        last_images,
         time_us,
     }))
+}
+
+/// The last offsets of a dataset's slices, as values of a statement.
+struct Ends {
+    topics: Vec<String>,
+    partitions: Vec<i32>,
+    highs: Vec<i64>,
+}
+
+impl Ends {
+    fn of(slices: &[Slice]) -> Self {
+        Self {
+            topics: slices
+                .iter()
+                .map(|slice| slice.position.topic.clone())
+                .collect(),
+            partitions: slices
+                .iter()
+                .map(|slice| slice.position.partition)
+                .collect(),
+            highs: slices.iter().map(|slice| slice.high).collect(),
+        }
+    }
+}
+
+/// Takes the images of deleted last rows: `[[topic, partition, image], …]`.
+fn keep_images(index: usize, images: &serde_json::Value, kept: &mut BTreeMap<Part, String>) {
+    for image in images.as_array().into_iter().flatten() {
+        let partition = image[1].as_i64().and_then(|n| i32::try_from(n).ok());
+        if let (Some(topic), Some(partition)) = (image[0].as_str(), partition) {
+            kept.insert((index, topic.to_owned(), partition), image[2].to_string());
+        }
+    }
 }
 
 fn undisturbed(shape: &Shape<'_>, written: u64, planned: u64) -> Result<(), Error> {

@@ -1,7 +1,6 @@
 //! From the cut to events that can be merged: read, then mark replays, quarantine, fill, each only where needed.
 
-use std::collections::BTreeMap;
-
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::batch::{Batch, Counts, Cut, Prepared, Reading, fault};
@@ -10,7 +9,6 @@ use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
 use crate::staging::refusal::{self, SliceValues};
-use crate::staging::transaction::Part;
 use crate::staging::{fill, quarantine, replay};
 
 pub(super) async fn prepare(
@@ -59,34 +57,51 @@ pub(super) async fn prepare(
             &values,
         )
         .await?;
-    let mut counts = BTreeMap::new();
-    let mut last_images = BTreeMap::new();
-    let mut doubtful = BTreeMap::new();
-    for (row, shape) in rows.iter().zip(&shapes) {
-        let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
-        let survey = Survey {
-            back: count("back"),
-            refused: count("refused"),
-            unknown: count("unknown"),
-            truncates: count("truncates"),
-            strange: count("strange"),
-        };
-        let mut own = Counts {
-            staged: count("staged"),
-            ..Counts::default()
-        };
-        let in_doubt = judge(&batch, shape, &survey, &mut own).await?;
-        doubtful.insert(shape.index, in_doubt);
-        if count("last_deletes") > 0 && !shape.fillable().is_empty() {
-            keep_last_images(&batch, shape, &mut last_images).await?;
-        }
-        counts.insert(shape.index, own);
+    let mut judged: Vec<Judged<'_>> = shapes
+        .iter()
+        .zip(&rows)
+        .map(|(shape, row)| Judged::new(*shape, row))
+        .collect();
+    for dataset in &judged {
+        dataset.refuse_what_nobody_can_merge()?;
     }
+    fault("replays");
+    for dataset in judged.iter_mut().filter(|dataset| dataset.survey.back > 0) {
+        (dataset.counts.replayed, dataset.doubtful) = mark_replays(&batch, &dataset.shape).await?;
+    }
+    fault("quarantine");
+    for dataset in judged
+        .iter_mut()
+        .filter(|dataset| dataset.survey.refused > 0)
+    {
+        let sql = quarantine::mark_refused(&dataset.shape);
+        dataset.set_aside += batch
+            .session
+            .execute("mark what the merge table refuses", &sql, &[])
+            .await?;
+    }
+    fault("fill");
+    fill_unknown(&batch, &mut judged).await?;
+    for dataset in &mut judged {
+        set_aside(&batch, dataset).await?;
+    }
+    let ends_in_delete =
+        |own: &&Judged<'_>| own.survey.last_deletes > 0 && !own.shape.fillable().is_empty();
     Ok(batch.with(|cut| Prepared {
         cut,
-        counts,
-        doubtful,
-        last_images,
+        counts: judged
+            .iter()
+            .map(|own| (own.shape.index, own.counts))
+            .collect(),
+        doubtful: judged
+            .iter()
+            .map(|own| (own.shape.index, own.doubtful))
+            .collect(),
+        last_deletes: judged
+            .iter()
+            .filter(ends_in_delete)
+            .map(|own| own.shape.index)
+            .collect(),
     }))
 }
 
@@ -97,6 +112,63 @@ struct Survey {
     unknown: u64,
     truncates: u64,
     strange: u64,
+    last_deletes: u64,
+}
+
+/// A dataset's events on their way to the merge.
+struct Judged<'a> {
+    shape: Shape<'a>,
+    survey: Survey,
+    counts: Counts,
+    /// Rows that are merged and may be replays.
+    doubtful: u64,
+    /// Rows marked for quarantine.
+    set_aside: u64,
+}
+
+impl<'a> Judged<'a> {
+    fn new(shape: Shape<'a>, row: &Row) -> Self {
+        let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+        Self {
+            shape,
+            survey: Survey {
+                back: count("back"),
+                refused: count("refused"),
+                unknown: count("unknown"),
+                truncates: count("truncates"),
+                strange: count("strange"),
+                last_deletes: count("last_deletes"),
+            },
+            counts: Counts {
+                staged: count("staged"),
+                ..Counts::default()
+            },
+            doubtful: 0,
+            set_aside: 0,
+        }
+    }
+
+    fn refuse_what_nobody_can_merge(&self) -> Result<(), Error> {
+        let name = &self.shape.dataset.name;
+        if self.survey.strange > 0 {
+            return Err(Error::Staged {
+                what: format!(
+                    "{} staged rows of dataset `{name}` have an `__op` that is none of c, u, d, r, t",
+                    self.survey.strange
+                ),
+                remedy: "see what wrote to the staging table; the sink's transform must be the rendered one"
+                    .to_owned(),
+            });
+        }
+        if self.survey.truncates > 0 {
+            return Err(Error::Staged {
+                what: format!("the source truncated dataset `{name}`"),
+                remedy: "nothing is merged beyond a TRUNCATE; revoke it at the source, and see docs/operations.md"
+                    .to_owned(),
+            });
+        }
+        Ok(())
+    }
 }
 
 async fn read(
@@ -145,154 +217,122 @@ fn within_limit(batch: &Batch<'_, Cut>, shape: &Shape<'_>, found: u64) -> Result
     })
 }
 
-/// Marks what does not take effect, and fills what does. Returns how many of the rows that are merged may be replays.
-async fn judge(
-    batch: &Batch<'_, Cut>,
-    shape: &Shape<'_>,
-    survey: &Survey,
-    counts: &mut Counts,
-) -> Result<u64, Error> {
-    let name = &shape.dataset.name;
-    if survey.strange > 0 {
-        return Err(Error::Staged {
-            what: format!(
-                "{} staged rows of dataset `{name}` have an `__op` that is none of c, u, d, r, t",
-                survey.strange
-            ),
-            remedy:
-                "see what wrote to the staging table; the sink's transform must be the rendered one"
-                    .to_owned(),
-        });
-    }
-    if survey.truncates > 0 {
-        return Err(Error::Staged {
-            what: format!("the source truncated dataset `{name}`"),
-            remedy: "nothing is merged beyond a TRUNCATE; revoke it at the source, and see docs/operations.md"
-                .to_owned(),
-        });
-    }
-    fault("replays");
-    let mut doubtful = 0;
-    if survey.back > 0 {
-        (counts.replayed, doubtful) = mark_replays(batch, shape).await?;
-    }
-    fault("quarantine");
+/// Fills unchanged values, and marks what stays unknown: two round trips for all datasets, two more for every further
+/// link of a chain of key changes.
+async fn fill_unknown(batch: &Batch<'_, Cut>, judged: &mut [Judged<'_>]) -> Result<(), Error> {
     let session = batch.session;
-    let mut set_aside = 0;
-    if survey.refused > 0 {
-        set_aside += session
+    let mut open: Vec<&mut Judged<'_>> = judged
+        .iter_mut()
+        .filter(|dataset| dataset.survey.unknown > 0)
+        .collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let prepare: Vec<String> = open
+        .iter()
+        .map(|dataset| fill::prepare(&dataset.shape))
+        .collect();
+    let mut before = prepare.join(";\n") + ";\n";
+    let last_deletes: Vec<(Shape<'_>, &Slice)> = open
+        .iter()
+        .flat_map(|dataset| {
+            let slices = &batch.state.slices[&dataset.shape.index];
+            slices.iter().map(|slice| (dataset.shape, slice))
+        })
+        .filter(|(_, slice)| slice.position.last_delete.is_some())
+        .collect();
+    if !last_deletes.is_empty() {
+        session
+            .script("look for unchanged values", &std::mem::take(&mut before))
+            .await?;
+    }
+    for (shape, Slice { position, .. }) in last_deletes {
+        let values: [Bound<'_>; 3] = [
+            (&position.topic, Type::TEXT),
+            (&position.partition, Type::INT4),
+            (&position.last_delete, Type::TEXT),
+        ];
+        session
             .execute(
-                "mark what the merge table refuses",
-                &quarantine::mark_refused(shape),
-                &[],
+                "fill a changed key",
+                &fill::from_last_batch(&shape),
+                &values,
             )
             .await?;
     }
-    fault("fill");
+    let fill: Vec<String> = open
+        .iter()
+        .map(|Judged { shape, .. }| {
+            format!(
+                "{};\n{}",
+                fill::within_keys(shape),
+                fill::across_keys(shape)
+            )
+        })
+        .collect();
+    let fill = fill.join(";\n");
+    loop {
+        let counts = session
+            .script_counts(
+                "fill unchanged values",
+                &format!("{}{fill}", std::mem::take(&mut before)),
+            )
+            .await?;
+        // The last two counts of each dataset are those of its fill; the second says whether a key change was followed.
+        let fills = &counts[counts.len().saturating_sub(2 * open.len())..];
+        if fills.iter().skip(1).step_by(2).all(|moved| *moved == 0) {
+            break;
+        }
+    }
     let stream = &batch.stream.spec.stream;
-    let key: [Bound<'_>; 3] = [
-        (&stream.platform, Type::TEXT),
-        (&stream.store, Type::TEXT),
-        (name, Type::TEXT),
-    ];
-    let fills = survey.unknown > 0;
-    if fills {
-        session
-            .script("look for unchanged values", &fill::prepare(shape))
-            .await?;
-        for Slice { position, .. } in &batch.state.slices[&shape.index] {
-            if let Some(last) = &position.last_delete {
-                let values: [Bound<'_>; 3] = [
-                    (&position.topic, Type::TEXT),
-                    (&position.partition, Type::INT4),
-                    (last, Type::TEXT),
-                ];
-                session
-                    .execute("fill a changed key", &fill::from_last_batch(shape), &values)
-                    .await?;
-            }
-        }
-        loop {
-            session
-                .execute("fill unchanged values", &fill::within_keys(shape), &[])
-                .await?;
-            let moved = session
-                .execute("fill changed keys", &fill::across_keys(shape), &[])
-                .await?;
-            if moved == 0 {
-                break;
-            }
-        }
-        set_aside += session
-            .execute(
-                "mark what cannot be filled",
-                &quarantine::mark_unfilled(shape),
-                &key,
-            )
-            .await?;
+    let mark: Vec<String> = open
+        .iter()
+        .map(|dataset| quarantine::mark_unfilled(&dataset.shape, stream))
+        .collect();
+    let counts = session
+        .script_counts("mark what cannot be filled", &mark.join(";\n"))
+        .await?;
+    for (dataset, count) in open.iter_mut().zip(counts) {
+        dataset.set_aside += count;
     }
-    if set_aside > 0 {
-        within_limit(batch, shape, set_aside)?;
-        let number = batch.state.open.number;
-        let mut values = key.to_vec();
-        values.push((&number, Type::INT8));
-        if doubtful > 0 {
-            let rows = session
-                .query("count doubtful rows", &quarantine::doubtful(shape), &[])
-                .await?;
-            doubtful = rows
-                .first()
-                .map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0));
-        }
-        counts.quarantined = session
-            .execute("keep what does not fit", &quarantine::keep(shape), &values)
-            .await?;
-    }
-    if set_aside > 0 || batch.state.open.open_quarantine {
-        let complete = if fills { "not e.x_need" } else { "true" };
-        session
-            .execute(
-                "close superseded entries",
-                &quarantine::supersede(shape, complete),
-                &key,
-            )
-            .await?;
-    }
-    Ok(doubtful)
+    Ok(())
 }
 
-/// Keeps what a key change may need whose old half ends this batch.
-async fn keep_last_images(
-    batch: &Batch<'_, Cut>,
-    shape: &Shape<'_>,
-    images: &mut BTreeMap<Part, String>,
-) -> Result<(), Error> {
-    let slices = &batch.state.slices[&shape.index];
-    let topics: Vec<&str> = slices
-        .iter()
-        .map(|slice| slice.position.topic.as_str())
-        .collect();
-    let partitions: Vec<i32> = slices
-        .iter()
-        .map(|slice| slice.position.partition)
-        .collect();
-    let highs: Vec<i64> = slices.iter().map(|slice| slice.high).collect();
-    let rows = batch
-        .session
-        .query(
-            "keep the image of a deleted last row",
-            &fill::last_image(shape),
-            &[
-                (&topics, Type::TEXT_ARRAY),
-                (&partitions, Type::INT4_ARRAY),
-                (&highs, Type::INT8_ARRAY),
-            ],
-        )
-        .await?;
-    images.extend(
-        rows.iter()
-            .map(|row| ((shape.index, row.get(0), row.get(1)), row.get(2))),
-    );
+/// Keeps the rows that do not fit, and closes entries that later rows made superfluous.
+async fn set_aside(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(), Error> {
+    let session = batch.session;
+    let shape = dataset.shape;
+    let stream = &batch.stream.spec.stream;
+    let mut values: Vec<Bound<'_>> = vec![
+        (&stream.platform, Type::TEXT),
+        (&stream.store, Type::TEXT),
+        (&shape.dataset.name, Type::TEXT),
+    ];
+    if dataset.set_aside > 0 || batch.state.open.open_quarantine {
+        let complete = if dataset.survey.unknown > 0 {
+            "not e.x_need"
+        } else {
+            "true"
+        };
+        let supersede = quarantine::supersede(&shape, complete);
+        if dataset.set_aside > 0 {
+            within_limit(batch, &shape, dataset.set_aside)?;
+            if dataset.doubtful > 0 {
+                let sql = quarantine::doubtful(&shape);
+                let rows = session.query("count doubtful rows", &sql, &[]).await?;
+                let count = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+                dataset.doubtful = u64::try_from(count).unwrap_or(0);
+            }
+            values.push((&batch.state.open.number, Type::INT8));
+            dataset.counts.quarantined = session
+                .execute("keep what does not fit", &quarantine::keep(&shape), &values)
+                .await?;
+            values.pop();
+        }
+        session
+            .execute("close superseded entries", &supersede, &values)
+            .await?;
+    }
     Ok(())
 }
 

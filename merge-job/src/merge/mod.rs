@@ -5,7 +5,10 @@
 //! the live rows, found again by `ctid` without a second search of the index. Nobody else writes to these tables; that
 //! the rows touched are as many as planned is checked, so a stranger's write is noticed.
 
+use std::collections::BTreeSet;
+
 use crate::staging::events::Shape;
+use crate::staging::fill;
 
 pub mod live;
 pub mod milestoned;
@@ -35,19 +38,29 @@ pub(crate) fn differs(shape: &Shape<'_>, event: &str, live: &str) -> String {
 ///
 /// Columns: place, inserted, updated, deleted, unchanged, changes that come of rows beyond doubt, doubtful rows that were
 /// news after all, closed, most effective events of one key, rows that go to the closed table, live rows to be touched,
-/// clock in microseconds.
+/// images of deleted last rows for the datasets of `last_deletes` (whose values are those of [`fill::last_images`], in
+/// order), clock in microseconds.
 #[must_use]
-pub fn count(shapes: &[Shape<'_>]) -> String {
-    let parts = shapes
-        .iter()
-        .map(|shape| {
-            if shape.dataset.strategy.is_milestoned() {
-                milestoned::count(shape)
-            } else {
-                live::count(shape)
-            }
-        })
-        .collect::<Vec<_>>();
+pub fn count(shapes: &[Shape<'_>], last_deletes: &BTreeSet<usize>) -> String {
+    let mut value = 1;
+    let mut parts = Vec::new();
+    for shape in shapes {
+        let count = if shape.dataset.strategy.is_milestoned() {
+            milestoned::count(shape)
+        } else {
+            live::count(shape)
+        };
+        let images = if last_deletes.contains(&shape.index) {
+            let images = fill::last_images(shape, value);
+            value += fill::LAST_IMAGES_VALUES;
+            format!("({images})")
+        } else {
+            "null::jsonb".to_owned()
+        };
+        parts.push(format!(
+            "select c.*, {images} as last_images from ({count}) c"
+        ));
+    }
     format!(
         "select n.*, (extract(epoch from clock_timestamp()) * 1000000)::bigint as clock_us\n  from (\n{}\n) n order by i",
         parts.join("\nunion all\n")

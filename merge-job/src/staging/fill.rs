@@ -36,12 +36,16 @@ pub fn prepare(shape: &Shape<'_>) -> String {
     )
 }
 
+/// How many values [`last_images`] takes.
+pub const LAST_IMAGES_VALUES: usize = 3;
+
 /// The query for what the next batch may need of this one: where the last row of a partition is a delete, it may be the
-/// old half of a key change whose new half is not staged yet. `$1` topics, `$2` partitions, `$3` last offsets.
+/// old half of a key change whose new half is not staged yet. Its values begin at `$first`: topics, partitions, last
+/// offsets.
 ///
-/// Returns topic, partition and the large values that the deleted row had, as jsonb text.
+/// Returns one jsonb: `[[topic, partition, {column: large value as text}], …]`, or null.
 #[must_use]
-pub fn last_image(shape: &Shape<'_>) -> String {
+pub fn last_images(shape: &Shape<'_>, first: usize) -> String {
     let events = shape.events();
     let mut pairs = Vec::new();
     for place in shape.fillable() {
@@ -55,13 +59,15 @@ pub fn last_image(shape: &Shape<'_>) -> String {
         ));
     }
     format!(
-        "select e.x_topic, e.x_part, jsonb_build_object({pairs})::text\n  \
-           from unnest($1::text[], $2::integer[], $3::bigint[]) h(topic, part, high)\n  \
+        "select jsonb_agg(jsonb_build_array(e.x_topic, e.x_part, jsonb_build_object({pairs})))\n  \
+           from unnest(${first}::text[], ${second}::integer[], ${third}::bigint[]) h(topic, part, high)\n  \
            join {events} e on e.x_topic = h.topic and e.x_part = h.part and e.x_off = h.high\n  \
            left join lateral (select * from {events} q where {earlier} and q.x_off < e.x_off and q.x_state = {STATE_VALID}\n                      \
                                order by q.x_part desc, q.x_off desc limit 1) p on true\n  \
            left join {live} l on {joined}\n \
           where e.x_op = 'd' and e.x_state = {STATE_VALID} and coalesce(p.x_op <> 'd', l.ctid is not null)",
+        second = first + 1,
+        third = first + 2,
         pairs = pairs.join(", "),
         earlier = shape.same_key("q.", "e."),
         live = shape.dataset.live_table().quoted(),

@@ -1,5 +1,8 @@
 //! What does not fit: kept with position, reason and payload, while the rest of the batch goes on.
 
+use milepost_job_spec::StreamKey;
+
+use crate::sql::literal;
 use crate::staging::events::{STATE_QUARANTINED, STATE_VALID, Shape};
 
 /// The statement that marks rows which the merge table would refuse.
@@ -12,12 +15,12 @@ pub fn mark_refused(shape: &Shape<'_>) -> String {
 }
 
 /// The statement that marks rows which cannot be filled: nothing is known of a value, or an earlier row of the key is
-/// in quarantine and no complete row came between. `$1` platform, `$2` store, `$3` dataset: open entries of earlier
-/// batches count as such a row before the first of this one.
+/// in quarantine and no complete row came between. Open entries of
+/// earlier batches count as such a row before the first of this one.
 ///
 /// Needs what [`crate::staging::fill::prepare`] added.
 #[must_use]
-pub fn mark_unfilled(shape: &Shape<'_>) -> String {
+pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey) -> String {
     let events = shape.events();
     let keys = shape.keys("");
     let unknown = shape.any_unknown("");
@@ -34,11 +37,14 @@ pub fn mark_unfilled(shape: &Shape<'_>) -> String {
                            from (select ctid, *,\n                                \
                                         row_number() over (partition by {keys} order by x_part, x_off) as x_number,\n                                \
                                         exists (select from milepost.quarantine q\n                                          \
-                                                 where q.platform = $1 and q.store = $2 and q.dataset = $3\n                                            \
+                                                 where q.platform = {platform} and q.store = {store} and q.dataset = {dataset}\n                                            \
                                                    and q.status = 'open' and q.key = {key}) as x_before\n                           \
                                    from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) o) b) f\n \
           where e.ctid = f.t and f.poisoned and e.x_need and e.x_state = {STATE_VALID}",
         key = shape.key_json(""),
+        platform = literal(&stream.platform),
+        store = literal(&stream.store),
+        dataset = literal(&shape.dataset.name),
     )
 }
 

@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 mod bad_input;
 mod cluster;
+mod cost;
 mod kill;
 mod random;
 mod reference;
