@@ -150,7 +150,8 @@ impl<'a> Arena<'a> {
         let request = MergeRequest { target };
         let summary = self.runtime.block_on(merge_stream(&request, &config))?;
         // The connection is closed by a task, which runs only while the runtime does.
-        self.runtime.block_on(tokio::time::sleep(DISCONNECT));
+        self.runtime
+            .block_on(async { tokio::time::sleep(DISCONNECT).await });
         Ok(summary)
     }
 
