@@ -1,10 +1,10 @@
 //! The model language: YAML text in, a checked model and its intention graphs out.
 //!
 //! Nothing here reads a file, a clock, the environment or the network: the same text always gets the same answer.
-//! [`check`] is the way through: [`Sources`] are parsed into specs, specs are resolved into a [`Model`],
+//! [`check()`] is the way through: [`Sources`] are parsed into specs, specs are resolved into a [`Model`],
 //! rules look at the model. Every stage says all that is wrong, with its place. While any error stands there is no model.
 //!
-//! Reading order: [`Sources`], [`Spanned`], [`scalar`], [`spec`], [`parse`], [`model`], [`rules`], [`graph`].
+//! Reading order: [`Sources`], [`Spanned`], [`scalar`], [`spec`], [`parse()`], [`model`], [`rules`], [`graph`].
 
 mod check;
 pub mod compare;

@@ -191,7 +191,7 @@ async fn pass_over(batch: &Batch<'_, Open>, topic: &Position, ends: Consumed) ->
         .map(drop)
 }
 
-/// What [`cut`] decided.
+/// What [`cut()`] decided.
 #[expect(
     clippy::large_enum_variant,
     reason = "one value exists at a time, and it is moved once"

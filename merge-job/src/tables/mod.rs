@@ -1,7 +1,7 @@
 //! Tables before rows: the tables and views of a stream become what its spec says.
 //!
 //! [`shape`] says what they should be, [`catalog`] reads what they are, [`differences`] compares the two, and
-//! [`reconcile`] makes the additive differences, each in a short transaction under the stream's lock. Whatever would
+//! [`reconcile()`] makes the additive differences, each in a short transaction under the stream's lock. Whatever would
 //! rewrite or narrow a table, or pass nulls off as values, is refused with its remedy: see [`Change`].
 
 pub mod catalog;
