@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Stdio};
@@ -34,8 +34,7 @@ impl Cluster {
     pub(super) async fn start() -> Result<Self, Failure> {
         let binaries = Binaries::find().await?;
         let password = password()?;
-        let directory = make_directory(&password).await?;
-        let guard = Guard::over(&binaries, &directory)?;
+        let (guard, directory) = Guard::start(&binaries, &password)?;
 
         let data = directory.join("data");
         let mut initdb = unprivileged(binaries.path.join("initdb"));
@@ -143,25 +142,55 @@ struct Guard {
 }
 
 impl Guard {
-    fn over(binaries: &Binaries, directory: &Path) -> Result<Self, Failure> {
-        // A line on the pipe says that the server is to stay.
+    /// Has the guard make the server's directory, of the server's user and closed to everybody else, with the password in a
+    /// file: so there is no moment at which a directory is there and nobody to remove it.
+    fn start(binaries: &Binaries, password: &str) -> Result<(Self, PathBuf), Failure> {
+        let temporary = std::env::temp_dir();
+        let cannot = |why: &str| {
+            Failure::usage(format!(
+                "cannot make a directory in `{}`: {}",
+                temporary.display(),
+                why.trim()
+            ))
+            .with_help("set TMPDIR to a directory that every user may write in")
+        };
+        // The second line on the pipe says that the server is to stay.
         let script = r#"trap '' INT TERM HUP
-            if read -r _; then exit; fi
-            "$1/pg_ctl" stop --mode immediate --silent --pgdata "$2/data"
-            rm -rf "$2""#;
+            umask 077
+            d=$(mktemp -d "$2/milepost-demo.XXXXXX") || exit 1
+            if read -r password; then
+                printf %s "$password" >"$d/password"
+                echo "$d"
+                if read -r _; then exit; fi
+            fi
+            "$1/pg_ctl" stop --mode immediate --silent --pgdata "$d/data"
+            rm -rf "$d" || { sleep 1; rm -rf "$d"; }"#;
         // Not killed with us, unlike every other command.
         let mut command = unprivileged("sh").into_std();
         command
             .args(["-c", script, "guard"])
-            .args([binaries.path.as_os_str(), directory.as_os_str()])
+            .args([binaries.path.as_os_str(), temporary.as_os_str()])
             .stdin(Stdio::piped())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null());
         let mut process = command.spawn().map_err(|error| {
             Failure::usage(format!("cannot guard the private Postgres: {error}"))
         })?;
-        let pipe = process.stdin.take();
-        Ok(Self { process, pipe })
+        let mut pipe = process.stdin.take();
+        if let Some(pipe) = &mut pipe {
+            // What fails here fails in the guard, too, and is seen below.
+            let _ = writeln!(pipe, "{password}");
+        }
+        let mut directory = String::new();
+        if let Some(stdout) = process.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut directory)
+                .map_err(|error| cannot(&error.to_string()))?;
+        }
+        if directory.is_empty() {
+            return Err(cannot("the server's user may not"));
+        }
+        Ok((Self { process, pipe }, directory.trim_end().into()))
     }
 
     /// Has it leave the server alone.
@@ -178,42 +207,6 @@ impl Drop for Guard {
         drop(self.pipe.take());
         let _ = self.process.wait();
     }
-}
-
-/// A directory of the server's user that nobody else may enter, with the password in a file.
-async fn make_directory(password: &str) -> Result<PathBuf, Failure> {
-    use tokio::io::AsyncWriteExt as _;
-    let temporary = std::env::temp_dir();
-    let cannot = |why: &str| {
-        Failure::usage(format!(
-            "cannot make a directory in `{}`: {}",
-            temporary.display(),
-            why.trim()
-        ))
-        .with_help("set TMPDIR to a directory that every user may write in")
-    };
-    let script = r#"umask 077 && d=$(mktemp -d "$1/milepost-demo.XXXXXX") && cat >"$d/password" && echo "$d""#;
-    let mut command = unprivileged("sh");
-    command.args(["-c", script, "mktemp"]).arg(&temporary);
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut process = command
-        .spawn()
-        .map_err(|error| cannot(&error.to_string()))?;
-    if let Some(mut stdin) = process.stdin.take() {
-        // What fails here fails in the script, too, and is told there.
-        let _ = stdin.write_all(password.as_bytes()).await;
-    }
-    let output = process
-        .wait_with_output()
-        .await
-        .map_err(|error| cannot(&error.to_string()))?;
-    if !output.status.success() {
-        return Err(cannot(&String::from_utf8_lossy(&output.stderr)));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).trim().into())
 }
 
 /// A password that nobody guesses, of characters that a URL needs not escape.
