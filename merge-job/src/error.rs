@@ -47,6 +47,14 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// The server takes the connection and says nothing.
+    #[error("the database at {place} does not answer within {seconds} s")]
+    Silent {
+        /// Host, port and database.
+        place: String,
+        /// How long we waited.
+        seconds: u64,
+    },
     /// The server is there and refuses user or password.
     #[error("the database at {place} refuses the login")]
     Login {
@@ -83,6 +91,9 @@ pub enum Error {
     /// The control schema is missing or older than this release.
     #[error("{0}")]
     Migrate(String),
+    /// Another spec was published, or the stream was retired, since the run read it.
+    #[error("the spec of stream `{0}` was published anew while it ran")]
+    Outdated(String),
     /// No such stream in the published plan.
     #[error("the published plan has no stream `{0}`")]
     UnknownStream(String),
@@ -133,6 +144,15 @@ impl Error {
             // The driver itself says so when the server asks for a password and there is none.
             _ if source.to_string().contains("password missing") => Self::Login { place, source },
             _ => Self::Connect { place, source },
+        }
+    }
+
+    /// The error of a connection attempt that got no answer.
+    #[must_use]
+    pub fn silent(config: &Config, waited: std::time::Duration) -> Self {
+        Self::Silent {
+            place: place(config),
+            seconds: waited.as_secs(),
         }
     }
 

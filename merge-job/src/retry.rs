@@ -29,8 +29,8 @@ pub fn disposition(error: &Error) -> Disposition {
             Some(_) => Disposition::Stop,
             None => Disposition::Again,
         },
-        Error::Connect { .. } | Error::Held(_) => Disposition::Later,
-        Error::Commit { .. } | Error::Disturbed(_) => Disposition::Again,
+        Error::Connect { .. } | Error::Silent { .. } | Error::Held(_) => Disposition::Later,
+        Error::Commit { .. } | Error::Disturbed(_) | Error::Outdated(_) => Disposition::Again,
         Error::Usage(_)
         | Error::Read { .. }
         | Error::Spec { .. }
@@ -59,9 +59,9 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Migrate(_)
         | Error::UnknownStream(_)
         | Error::Output(_) => Outcome::Usage,
-        Error::Connect { .. } | Error::Commit { .. } => Outcome::Unreachable,
+        Error::Connect { .. } | Error::Silent { .. } | Error::Commit { .. } => Outcome::Unreachable,
         Error::Sql { source, .. } if source.is_closed() || lost(source) => Outcome::Unreachable,
-        Error::Held(_) => Outcome::Held,
+        Error::Held(_) | Error::Outdated(_) => Outcome::Held,
         Error::Stopped => Outcome::Stopped,
         Error::Sql { .. }
         | Error::Publish(_)
@@ -88,7 +88,7 @@ pub fn hint(error: &Error) -> String {
         Error::Spec { .. } | Error::Plan { .. } => {
             "render and publish with the release of milepost that runs the merge".to_owned()
         }
-        Error::Connect { .. } => {
+        Error::Connect { .. } | Error::Silent { .. } => {
             "check that the server runs and that host, port and database are right".to_owned()
         }
         Error::Login { .. } => {
@@ -99,6 +99,7 @@ pub fn hint(error: &Error) -> String {
             "the next run finds out whether the batch was committed and goes on from there"
                 .to_owned()
         }
+        Error::Outdated(_) => "the next run takes the published spec".to_owned(),
         Error::Held(_) => "wait for the other run; the next schedule tries again".to_owned(),
         Error::Stopped => "run it again to go on".to_owned(),
         Error::Migrate(_) => "run `merge-job migrate`".to_owned(),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use milepost_job_spec::{Digest, StreamKey, StreamSpec};
@@ -14,7 +15,7 @@ use crate::batch::{self, Counts, Ended, Progress, Reading};
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::retry::{Disposition, disposition};
-use crate::session::Session;
+use crate::session::{Cancel, Session};
 use crate::staging::refusal;
 use crate::staging::transaction::Part;
 use crate::tables;
@@ -88,24 +89,44 @@ pub async fn merge_until_stopped(
     config: &Config,
     stop: impl Future<Output = ()>,
 ) -> Result<Summary, Error> {
-    let mut session = Session::connect(config).await?;
-    let cancel = session.cancel();
+    let running = Running::default();
     // First the signal: a run that could end and one that must are told apart in favour of the signal.
     tokio::select! {
         biased;
         () = stop => {
-            cancel.cancel(config).await;
+            running.cancel(config).await;
             Err(Error::Stopped)
         }
-        ended = merge(request, config, &mut session) => ended,
+        ended = merge(request, config, &running) => ended,
+    }
+}
+
+/// What a signal has to end: the statement of whichever connection the run has now.
+#[derive(Default)]
+struct Running(Mutex<Option<Cancel>>);
+
+impl Running {
+    async fn connect(&self, config: &Config) -> Result<Session, Error> {
+        let session = Session::connect(config).await?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.cancel());
+        Ok(session)
+    }
+
+    async fn cancel(&self, config: &Config) {
+        let cancel = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(cancel) = cancel {
+            cancel.cancel(config).await;
+        }
     }
 }
 
 async fn merge(
     request: &MergeRequest,
     config: &Config,
-    session: &mut Session,
+    running: &Running,
 ) -> Result<Summary, Error> {
+    let mut session = running.connect(config).await?;
+    let session = &mut session;
     let stream = match &request.target {
         MergeTarget::Stream(key) => stream::load(session, key).await?,
         MergeTarget::Spec(path) => register(session, path).await?,
@@ -120,6 +141,7 @@ async fn merge(
         },
         stream,
         config,
+        running,
     };
     let ended = run.until_caught_up(session).await;
     run.summary.round_trips = session.round_trips();
@@ -136,6 +158,7 @@ struct Run<'a> {
     summary: Summary,
     stream: Stream,
     config: &'a Config,
+    running: &'a Running,
 }
 
 impl Run<'_> {
@@ -177,16 +200,23 @@ impl Run<'_> {
         }
     }
 
-    async fn reconcile(&self, session: &Session) -> Result<(), Error> {
-        let changes = tables::differences(&self.stream.spec, &self.stream.catalog);
-        if changes.is_empty() {
-            return Ok(());
+    /// Makes the tables what the spec says. A column that was added to a table that had rows may be null there, whatever
+    /// the spec says: rows that were staged in the older shape have none.
+    async fn reconcile(&mut self, session: &Session) -> Result<(), Error> {
+        if !tables::differences(&self.stream.spec, &self.stream.catalog).is_empty() {
+            tables::reconcile(session, self.stream.id, &self.stream.spec).await?;
         }
-        tables::reconcile(session, self.stream.id, &self.stream.spec).await
+        for dataset in &mut self.stream.spec.datasets {
+            let added = self.stream.catalog.nullable_columns(dataset);
+            for column in &mut dataset.columns {
+                column.nullable |= added.contains(&column.name);
+            }
+        }
+        Ok(())
     }
 
     /// One batch, tried again where that is safe, on a fresh connection where the old one broke.
-    async fn batch(&self, session: &mut Session) -> Result<Ended, Error> {
+    async fn batch(&mut self, session: &mut Session) -> Result<Ended, Error> {
         let mut reading = Reading::Trusting;
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
@@ -195,7 +225,7 @@ impl Run<'_> {
                 Err(error) => error,
             };
             if error.is_disconnect() {
-                *session = Session::connect(self.config).await?;
+                *session = self.running.connect(self.config).await?;
                 if let Error::Commit { number, .. } = error
                     && let Some(ended) =
                         batch::after_lost_commit(session, &self.stream, number).await?
@@ -207,6 +237,13 @@ impl Run<'_> {
             }
             if reading == Reading::Trusting && refusal::is_value_error(&error) {
                 reading = Reading::Careful;
+                continue;
+            }
+            if let Error::Outdated(_) = error
+                && attempt < ATTEMPTS
+            {
+                self.stream = stream::load(session, &self.stream.spec.stream).await?;
+                self.reconcile(session).await?;
                 continue;
             }
             if attempt >= ATTEMPTS || disposition(&error) != Disposition::Again {
@@ -225,7 +262,7 @@ impl Run<'_> {
             return;
         }
         if session.is_closed() || error.is_disconnect() {
-            match Session::connect(self.config).await {
+            match self.running.connect(self.config).await {
                 Ok(fresh) => *session = fresh,
                 Err(_) => return,
             }

@@ -29,32 +29,17 @@ impl Session {
         let mut config = config.clone();
         config
             .application_name("milepost merge-job")
-            .connect_timeout(CONNECT_TIMEOUT)
             .keepalives_idle(Duration::from_secs(15))
             .keepalives_interval(Duration::from_secs(5))
             .keepalives_retries(3);
-        let client = match crate::tls::connector(&config)? {
-            Some(tls) => {
-                let (client, connection) = config
-                    .connect(tls)
-                    .await
-                    .map_err(|source| Error::connect(&config, source))?;
-                spawn(connection);
-                client
-            }
-            None => {
-                let (client, connection) = config
-                    .connect(NoTls)
-                    .await
-                    .map_err(|source| Error::connect(&config, source))?;
-                spawn(connection);
-                client
-            }
-        };
-        Ok(Self {
-            client,
-            round_trips: AtomicU64::new(0),
-        })
+        // All of it, login included: a peer that takes the connection and says nothing is as good as none.
+        match tokio::time::timeout(CONNECT_TIMEOUT, open(&config)).await {
+            Ok(client) => Ok(Self {
+                client: client?,
+                round_trips: AtomicU64::new(0),
+            }),
+            Err(_) => Err(Error::silent(&config, CONNECT_TIMEOUT)),
+        }
     }
 
     /// What ends the statement that the server is working on, from outside.
@@ -180,6 +165,22 @@ impl Cancel {
             tracing::debug!("the running statement could not be cancelled");
         }
     }
+}
+
+async fn open(config: &Config) -> Result<Client, Error> {
+    let failed = |source| Error::connect(config, source);
+    Ok(match crate::tls::connector(config)? {
+        Some(tls) => {
+            let (client, connection) = config.connect(tls).await.map_err(failed)?;
+            spawn(connection);
+            client
+        }
+        None => {
+            let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+            spawn(connection);
+            client
+        }
+    })
 }
 
 fn spawn<S, T>(connection: tokio_postgres::Connection<S, T>)

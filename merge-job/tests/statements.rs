@@ -105,10 +105,10 @@ fn fill_and_quarantine() {
         index: 0,
     };
     insta::assert_snapshot!("fill_prepare", fill::prepare(&shape));
-    insta::assert_snapshot!("fill_within_keys", fill::within_keys(&shape));
+    insta::assert_snapshot!("fill_within_keys", fill::within_keys(&shape, &stream));
     insta::assert_snapshot!("fill_across_keys", fill::across_keys(&shape));
     insta::assert_snapshot!("fill_from_last_batch", fill::from_last_batch(&shape));
-    insta::assert_snapshot!("fill_last_images", fill::last_images(&shape, 1));
+    insta::assert_snapshot!("fill_last_images", fill::last_images(&shape, &stream, 1));
     insta::assert_snapshot!(
         "quarantine_mark_unfilled",
         quarantine::mark_unfilled(&shape, &stream)

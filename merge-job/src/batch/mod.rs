@@ -218,7 +218,11 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         values.push((&ends.partitions, Type::INT4_ARRAY));
         values.push((&ends.highs, Type::INT8_ARRAY));
     }
-    let sql = merge::count(&shapes, &batch.state.last_deletes);
+    let sql = merge::count(
+        &shapes,
+        &batch.stream.spec.stream,
+        &batch.state.last_deletes,
+    );
     let rows = session.query("count the changes", &sql, &values).await?;
     let mut last_images = BTreeMap::new();
     let mut counts = batch.state.counts.clone();

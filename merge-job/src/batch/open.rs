@@ -29,7 +29,8 @@ const MAX_ENDS: u32 = 100_000;
 
 /// Begins the transaction, locks the stream and reads its progress, in one round trip.
 ///
-/// The lock is a statement of its own: whatever is read comes from later statements, whose snapshots are younger.
+/// The lock is a statement of its own: whatever is read comes from later statements, whose snapshots are younger. The rows
+/// of the datasets are locked too: a store that becomes one stream, or ceases to be one, has two control rows for a while.
 pub(super) async fn open<'a>(
     session: &'a Session,
     stream: &'a Stream,
@@ -49,15 +50,19 @@ pub(super) async fn open<'a>(
     let script = format!(
         "begin; {SETTINGS};\n\
          select 'lock' from milepost.streams where id = {id} for no key update nowait;\n\
+         select 'dataset' from milepost.datasets d join milepost.streams s on d.platform = s.platform and d.store = s.store\n  \
+          where s.id = {id} and (s.dataset is null or d.dataset = s.dataset)\n  \
+          order by d.dataset for no key update of d nowait;\n\
          select 'stream', s.batch_number::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint::text,\n       \
                 (select (extract(epoch from max(d.last_batch_time)) * 1000000)::bigint::text from milepost.datasets d\n         \
                   where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)),\n       \
                 exists (select from milepost.quarantine q where q.platform = s.platform and q.store = s.store\n         \
-                         and (s.dataset is null or q.dataset = s.dataset) and q.status = 'open')::text\n  \
+                         and (s.dataset is null or q.dataset = s.dataset) and q.status = 'open')::text,\n       \
+                case when s.wanted then s.spec_digest end\n  \
            from milepost.streams s where s.id = {id};\n\
          select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
                 p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
-                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'tx'\n  \
+                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx'\n  \
            from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
           where s.id = {id} and (s.dataset is null or p.dataset = s.dataset)\n \
           order by p.dataset, p.topic, p.partition{ends}"
@@ -100,6 +105,9 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
                 state.started_us = number(row, 2).unwrap_or(0);
                 state.previous_time_us = number(row, 3);
                 state.open_quarantine = row.get(4) == Some("true");
+                if row.get(5) != Some(stream.digest.as_str()) {
+                    return Err(Error::Outdated(stream.spec.stream.to_string()));
+                }
             }
             Some("position") => {
                 let position = position(row);
@@ -115,8 +123,11 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
                 let payload = row.get(4).unwrap_or("");
                 let end = transaction::read_end(offset, payload).map_err(|source| Error::Staged {
                     what: format!(
-                        "the transaction topic of `{}` holds at offset {offset} what is no transaction event: {source}",
-                        stream.spec.stream
+                        "the transaction topic of `{}` holds at offset {offset} what is no transaction event ({:?} at line {}, column {})",
+                        stream.spec.stream,
+                        source.classify(),
+                        source.line(),
+                        source.column()
                     ),
                     remedy: "the sink of the transaction topic must write its messages unchanged; see the rendered Terraform"
                         .to_owned(),

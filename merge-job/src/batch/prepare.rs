@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
-use crate::staging::refusal::{self, SliceValues};
+use crate::staging::refusal::{self, SliceValues, Uncast};
 use crate::staging::{fill, quarantine, replay};
 
 pub(super) async fn prepare(
@@ -178,14 +178,14 @@ async fn read(
     reading: Reading,
 ) -> Result<(), Error> {
     let source = batch.stream.spec.source;
-    let mut bad = vec![Vec::new(); slices.len()];
+    let mut bad = vec![Uncast::default(); slices.len()];
     if reading == Reading::Careful {
         let one = events::create(shape, source, 1);
         let limit = batch.stream.spec.limits.max_quarantined;
         for (slice, bad) in slices.iter().zip(&mut bad) {
             *bad = refusal::find(batch.session, shape, &one, slice, limit).await?;
         }
-        let found = bad.iter().map(|bad| bad.len() as u64).sum();
+        let found = bad.iter().map(|bad| bad.rows.len() as u64).sum();
         within_limit(batch, shape, found)?;
     }
     let values: Vec<SliceValues<'_>> = slices
@@ -260,12 +260,13 @@ async fn fill_unknown(batch: &Batch<'_, Cut>, judged: &mut [Judged<'_>]) -> Resu
             )
             .await?;
     }
+    let stream = &batch.stream.spec.stream;
     let fill: Vec<String> = open
         .iter()
         .map(|Judged { shape, .. }| {
             format!(
                 "{};\n{}",
-                fill::within_keys(shape),
+                fill::within_keys(shape, stream),
                 fill::across_keys(shape)
             )
         })
@@ -284,7 +285,6 @@ async fn fill_unknown(batch: &Batch<'_, Cut>, judged: &mut [Judged<'_>]) -> Resu
             break;
         }
     }
-    let stream = &batch.stream.spec.stream;
     let mark: Vec<String> = open
         .iter()
         .map(|dataset| quarantine::mark_unfilled(&dataset.shape, stream))

@@ -15,7 +15,7 @@ use crate::staging::cut::Slice;
 /// Values of [`record`] before those of the slices.
 const FIXED_VALUES: usize = 20;
 /// Values of each slice.
-const SLICE_VALUES: usize = 9;
+const SLICE_VALUES: usize = 10;
 
 /// Writes everything that the batch leaves in the control tables, and commits.
 pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
@@ -110,6 +110,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         values.push((&old.order, Type::INT8));
         values.push((&slice.position.newest_source_ts_us, Type::INT8));
         values.push((image, Type::TEXT));
+        values.push((&slice.position.last_transaction, Type::TEXT));
     }
     if cut.ends.is_some() {
         values.push((&end_offset, Type::INT8));
@@ -175,8 +176,8 @@ fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, Str
 ///
 /// `$1` stream, `$2` batch number, `$3` batch time, `$4` alignment, `$5` model version, `$6` spec version, `$7` started,
 /// `$8` datasets, `$9` to `$18` their counts, `$19` and `$20` topic and partition of the transaction topic; then per
-/// slice dataset, topic, partition, offset, the old fence (three), the newest commit time and the image of a deleted last
-/// row; then, with `ends`, offset
+/// slice dataset, topic, partition, offset, the old fence (three), the newest commit time, the image of a deleted last
+/// row and the transaction of the old fence; then, with `ends`, offset
 /// and position of the last END.
 fn statement(slices: &[(String, String)], ends: bool) -> String {
     let mut moved = Vec::new();
@@ -195,15 +196,15 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
                        from {events} where {here}) m\n  \
                left join lateral (\n    \
                  select * from (\n      \
-                   select x_commit, x_row, x_order from {events}\n       \
+                   select x_commit, x_row, x_order, x_tx from {events}\n       \
                     where {here} and x_commit is not null and x_off > coalesce(m.anew, -1)\n      \
-                   union all select ${commit}::bigint, ${row}::bigint, ${order}::bigint where m.anew is null) o\n     \
+                   union all select ${commit}::bigint, ${row}::bigint, ${order}::bigint, ${tx}::text where m.anew is null) o\n     \
                   where x_commit is not null order by x_commit desc, x_row desc nulls last, x_order desc nulls last limit 1) f on true\n  \
                left join lateral (\n    \
-                 select jsonb_build_object('key', {key}, 'commit', x_commit, 'op', x_op, 'row', x_row, 'order', x_order, 'tx', x_tx)\n           \
+                 select jsonb_build_object('key', {key}, 'commit', e.x_commit, 'op', e.x_op, 'row', e.x_row, 'order', e.x_order, 'tx', e.x_tx, 'fence_tx', f.x_tx)\n           \
                           || case when ${image}::text is null then '{{}}'::jsonb else jsonb_build_object('image', ${image}::jsonb) end as identity,\n           \
                         x_op = 'r' and x_snapshot in ('true', 'first', 'first_in_data_collection') as snapshot\n      \
-                   from {events} where {here} and x_off = ${high}) w on true",
+                   from {events} e where {here} and x_off = ${high}) w on true",
             dataset = value(1),
             topic = value(2),
             part = value(3),
@@ -213,6 +214,7 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
             order = value(7),
             newest = value(8),
             image = value(9),
+            tx = value(10),
         ));
     }
     let last = FIXED_VALUES + slices.len() * SLICE_VALUES;

@@ -15,6 +15,8 @@ pub struct Stream {
     pub id: i64,
     /// What to do.
     pub spec: StreamSpec,
+    /// The digest of the published text: a batch checks that it is still the one.
+    pub digest: String,
     /// The model that the spec was rendered from.
     pub model_version: String,
     /// The tables as they are.
@@ -28,7 +30,7 @@ pub struct Stream {
 /// [`Error::Spec`] if its spec is of another version.
 pub async fn load(session: &Session, key: &StreamKey) -> Result<Stream, Error> {
     let sql = format!(
-        "select s.id, s.spec, s.model_version, s.wanted,\n       \
+        "select s.id, s.spec, s.spec_digest, s.model_version, s.wanted,\n       \
                 (select coalesce(max(version), 0) from milepost.schema_version) as version,\n       \
                 ({})::text as catalog\n  \
            from milepost.streams s\n \
@@ -66,6 +68,7 @@ pub async fn load(session: &Session, key: &StreamKey) -> Result<Stream, Error> {
     let catalog: String = row.get("catalog");
     Ok(Stream {
         id: row.get("id"),
+        digest: row.get("spec_digest"),
         spec,
         model_version: row.get("model_version"),
         catalog: Catalog::from_json(&catalog)?,

@@ -5,7 +5,7 @@
 
 use milepost_job_spec::{Strategy, Versions};
 
-use crate::merge::{live, moment, source_ts};
+use crate::merge::{differs, live, moment, source_ts};
 use crate::staging::events::{STATE_VALID, Shape};
 
 /// Does the table keep what lived only inside a batch?
@@ -21,38 +21,41 @@ fn keeps_all(shape: &Shape<'_>) -> bool {
 /// With `versions: all` each event stays a row: `x_effective` says that it changes its key, `x_j` and `x_n` count the
 /// effective events of the key, `x_was_live` says that the key was live before the event, `x_live` where its live row
 /// stood before the batch. The state after an event is its own image, or nothing after a delete, so what an event changes
-/// is seen from its predecessor alone.
+/// is seen from its predecessor alone. A key with one event, as most have, needs no windows to count.
 #[must_use]
 pub fn reduce(shape: &Shape<'_>) -> String {
     if !keeps_all(shape) {
         return live::reduce(shape);
     }
-    let keys = shape.keys("");
+    let all = shape.all("");
     format!(
         "create temp table {changes} on commit drop as\n\
-         select x_op, x_ts, x_doubt, {all_c}, x_live, x_was_live, x_effective,\n       \
-                count(*) filter (where x_effective) over (partition by {keys} order by x_part, x_off) as x_j,\n       \
-                count(*) filter (where x_effective) over (partition by {keys}) as x_n\n  \
-           from (select b.*, case when x_op = 'd' then x_was_live\n                          \
-                             when not x_was_live then true\n                          \
-                             when x_number = 1 then record_image_ne(row({all_b}), x_live_image)\n                          \
-                             else record_image_ne(row({all_b}), x_last_image) end as x_effective\n          \
-                   from (select w.*, row({live_names}) as x_live_image,\n                       \
-                                first_value(l.ctid) over (partition by {keys_w} order by x_part, x_off) as x_live,\n                       \
-                                case when x_number = 1 then l.ctid is not null else x_last_op <> 'd' end as x_was_live\n                  \
-                           from (select x_part, x_off, x_op, x_ts, x_doubt, {all},\n                               \
-                                        row_number() over k as x_number, lag(x_op) over k as x_last_op,\n                               \
-                                        lag(row({all})) over k as x_last_image\n                          \
-                                   from {events} where x_state = {STATE_VALID}\n                        \
-                                 window k as (partition by {keys} order by x_part, x_off)) w\n                  \
-                           left join {live} l on {joined}) b) c",
+         with b as materialized (\n  \
+           select w.x_part, w.x_off, w.x_op, w.x_ts, w.x_doubt, {all_w}, w.x_number, w.x_next, l.ctid as x_first_live,\n         \
+                  case when w.x_number = 1 then l.ctid is not null else w.x_last_op <> 'd' end as x_was_live,\n         \
+                  case when w.x_number = 1 then case when l.ctid is null then w.x_op <> 'd' when w.x_op = 'd' then true else {differs} end\n              \
+                  when w.x_op = 'd' then w.x_last_op <> 'd'\n              \
+                  when w.x_last_op = 'd' then true\n              \
+                  else record_image_ne(row({all_w}), w.x_last_image) end as x_effective\n    \
+             from (select x_part, x_off, x_op, x_ts, x_doubt, {all}, row_number() over k as x_number, lead(x_off) over k as x_next,\n                 \
+                          lag(x_op) over k as x_last_op, case when lag(x_op) over k <> 'd' then lag(row({all})) over k end as x_last_image\n            \
+                     from {events} where x_state = {STATE_VALID}\n          \
+                   window k as (partition by {keys} order by x_part, x_off)) w\n    \
+             left join {live} l on {joined}\n\
+         )\n\
+         select x_op, x_ts, x_doubt, {all}, x_was_live, x_effective, x_first_live as x_live,\n       \
+                x_effective::integer::bigint as x_j, x_effective::integer::bigint as x_n\n  \
+           from b where x_number = 1 and x_next is null\n\
+         union all\n\
+         select x_op, x_ts, x_doubt, {all}, x_was_live, x_effective, first_value(x_first_live) over k,\n       \
+                count(*) filter (where x_effective) over k, count(*) filter (where x_effective) over (partition by {keys})\n  \
+           from b where x_number > 1 or x_next is not null\n\
+         window k as (partition by {keys} order by x_part, x_off)",
         changes = shape.changes(),
-        all_c = shape.all("c."),
-        all_b = shape.all("b."),
-        live_names = shape.names("l."),
-        keys_w = shape.keys("w."),
-        all = shape.all(""),
+        all_w = shape.all("w."),
+        differs = differs(shape, "w.", "l."),
         events = shape.events(),
+        keys = shape.keys(""),
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "w.", Some("w.x_number = 1")),
     )

@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use milepost_job_spec::StreamKey;
+
 use crate::staging::events::Shape;
 use crate::staging::fill;
 
@@ -41,7 +43,7 @@ pub(crate) fn differs(shape: &Shape<'_>, event: &str, live: &str) -> String {
 /// images of deleted last rows for the datasets of `last_deletes` (whose values are those of [`fill::last_images`], in
 /// order), clock in microseconds.
 #[must_use]
-pub fn count(shapes: &[Shape<'_>], last_deletes: &BTreeSet<usize>) -> String {
+pub fn count(shapes: &[Shape<'_>], stream: &StreamKey, last_deletes: &BTreeSet<usize>) -> String {
     let mut value = 1;
     let mut parts = Vec::new();
     for shape in shapes {
@@ -51,7 +53,7 @@ pub fn count(shapes: &[Shape<'_>], last_deletes: &BTreeSet<usize>) -> String {
             live::count(shape)
         };
         let images = if last_deletes.contains(&shape.index) {
-            let images = fill::last_images(shape, value);
+            let images = fill::last_images(shape, stream, value);
             value += fill::LAST_IMAGES_VALUES;
             format!("({images})")
         } else {

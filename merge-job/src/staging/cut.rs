@@ -74,8 +74,8 @@ pub fn by_offset(dataset: &DatasetSpec) -> String {
 ///
 /// Returns, per partition and transaction: place of the dataset, topic, partition, commit position, transaction, rows,
 /// distinct rows of the transaction, last offset, does it hold streamed rows, whether the look ended before the partition
-/// did, and the highest visible offset of the partition. A row without a commit position of its own, and a replay, belongs to the transaction before it, so
-/// that every transaction of a partition is one stretch of offsets.
+/// did, and the highest visible offset of the partition. A transaction of a partition is one stretch of offsets; snapshot
+/// rows and replays inside it belong to it, those behind it are a stretch of their own.
 #[must_use]
 pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bool) -> String {
     let (commit, row, _) = events::position(source);
@@ -112,13 +112,16 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
                                from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
                                 and s.__connect_offset > coalesce(k.watermark, -1)\n               \
                               order by s.__connect_offset limit $6::bigint) q) r\n  \
+                 ), split as (\n    \
+                   select *, coalesce(off > max(off) filter (where {streamed}) over (partition by topic, part, place), true) as follows\n      \
+                     from look\n  \
                  )\n  \
                  select topic, part, place, max(tx) filter (where commit = place) as tx, count(*) as n,\n         \
                         {distinct} filter (where commit = place) as n_distinct, max(off) as high,\n         \
-                        bool_or({streamed}) is true as streamed, bool_or(more) as more,\n         \
+                        not follows as streamed, bool_or(more) as more,\n         \
                         (select max(s.__connect_offset) from {staging} s\n           \
-                          where s.__connect_topic = look.topic and s.__connect_partition = look.part) as head\n    \
-                   from look group by topic, part, place) g",
+                          where s.__connect_topic = split.topic and s.__connect_partition = split.part) as head\n    \
+                   from split group by topic, part, place, follows) g",
                 partitions = partitions(&staging),
             )
         })

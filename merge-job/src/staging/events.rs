@@ -156,9 +156,9 @@ fn join(parts: impl Iterator<Item = String>) -> String {
 
 /// How many values the statement of [`create`] takes for each partition.
 ///
-/// `$1` topic, `$2` partition, `$3` offset above which, `$4` offset up to which, `$5` offsets whose values do not cast;
-/// then the same for the next slice.
-pub const VALUES_PER_SLICE: usize = 5;
+/// `$1` topic, `$2` partition, `$3` offset above which, `$4` offset up to which, `$5` offsets whose values do not cast,
+/// `$6` those among them whose key does not; then the same for the next slice.
+pub const VALUES_PER_SLICE: usize = 6;
 
 /// The statement that reads the staged rows of `slices` partitions into the temporary table of events.
 #[must_use]
@@ -179,6 +179,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
     let key = shape.key();
     let fillable = shape.fillable();
     let uncast = format!("s.__connect_offset = any({}::bigint[])", value(5));
+    let keyless = format!("s.__connect_offset = any({}::bigint[])", value(6));
     let mut list = format!(
         "s.__connect_topic as x_topic, s.__connect_partition as x_part, s.__connect_offset as x_off,\n       \
          s.__op as x_op, {commit} as x_commit, {row} as x_row, {order} as x_order,\n       \
@@ -210,8 +211,10 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         // On a delete row only the key is to be trusted: its other values need not even cast.
         let mut no_value = Vec::new();
         if cast {
-            no_value.push(uncast.clone());
-            if !key.contains(&place) {
+            if key.contains(&place) {
+                no_value.push(keyless.clone());
+            } else {
+                no_value.push(uncast.clone());
                 no_value.push("s.__op = 'd'".to_owned());
             }
         }
@@ -237,6 +240,20 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         partition = value(2),
         low = value(3),
         high = value(4),
+    )
+}
+
+/// The query that casts the key of one staged row, to see whether it does: `$1` topic, `$2` partition, `$3` offset.
+#[must_use]
+pub fn cast_key(shape: &Shape<'_>) -> String {
+    let casts = shape.dataset.key_columns().map(|column| {
+        let staged = format!("s.{}", column.staged_as.quoted());
+        format!("({})::text", cast_to(&staged, &column.merge_type))
+    });
+    format!(
+        "select {} from {} s where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset = $3",
+        join(casts),
+        shape.dataset.staging.quoted()
     )
 }
 
@@ -328,24 +345,47 @@ fn refused(shape: &Shape<'_>, uncast: &str) -> String {
                 );
             }
         }
-        if in_key && may_outgrow_index(&column.merge_type) {
-            let _ = write!(
-                cases,
-                " when octet_length({staged}) > {MAX_KEY_BYTES} \
-                 then 'the key column `{name}` has more than {MAX_KEY_BYTES} bytes'"
-            );
-        }
+    }
+    let long: Vec<String> = shape
+        .dataset
+        .key_columns()
+        .filter(|column| !is_short(&column.merge_type))
+        .map(|column| format!("octet_length(s.{}::text)", column.staged_as.quoted()))
+        .collect();
+    if !long.is_empty() {
+        let _ = write!(
+            cases,
+            " when {} > {MAX_KEY_BYTES} then 'the key has more than {MAX_KEY_BYTES} bytes'",
+            long.join(" + ")
+        );
     }
     cases.push_str(" end");
     cases
 }
 
-/// The longest key text that surely fits an index entry: a third of a page (2704 bytes) less the other columns.
+/// The longest key that surely fits an index entry: a third of a page (2704 bytes) less `dp_in` and the short columns.
 const MAX_KEY_BYTES: usize = 2000;
 
-fn may_outgrow_index(merge_type: &str) -> bool {
-    merge_type == "text"
-        || length_limit(merge_type).is_some_and(|length| length * 4 > MAX_KEY_BYTES)
+/// Are values of this type so short that a few of them fit an index entry anyway?
+fn is_short(merge_type: &str) -> bool {
+    const FIXED: [&str; 12] = [
+        "smallint",
+        "integer",
+        "bigint",
+        "real",
+        "double precision",
+        "boolean",
+        "date",
+        "uuid",
+        "interval",
+        "oid",
+        "money",
+        "macaddr",
+    ];
+    FIXED.contains(&merge_type)
+        || merge_type.starts_with("time")
+        || merge_type.starts_with("numeric(")
+        || length_limit(merge_type).is_some_and(|length| length <= 64)
 }
 
 /// The n of `character varying(n)` or `character(n)`.

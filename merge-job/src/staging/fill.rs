@@ -7,7 +7,11 @@
 
 use std::fmt::Write as _;
 
-use crate::staging::events::{STATE_QUARANTINED, STATE_VALID, Shape};
+use milepost_job_spec::StreamKey;
+
+use crate::sql::literal;
+use crate::staging::events::{STATE_QUARANTINED, STATE_REPLAY, STATE_VALID, Shape};
+use crate::staging::quarantine;
 
 /// The statements that add what a fill needs to know of each event: did it need one (`x_need`), is it the old half of a
 /// key change (`x_moved`), and from which event does its new half take (`x_from`).
@@ -43,32 +47,37 @@ pub const LAST_IMAGES_VALUES: usize = 3;
 /// old half of a key change whose new half is not staged yet. Its values begin at `$first`: topics, partitions, last
 /// offsets.
 ///
+/// Of a key with a row in quarantine nothing is known: no image is better than a stale one.
+///
 /// Returns one jsonb: `[[topic, partition, {column: large value as text}], …]`, or null.
 #[must_use]
-pub fn last_images(shape: &Shape<'_>, first: usize) -> String {
+pub fn last_images(shape: &Shape<'_>, stream: &StreamKey, first: usize) -> String {
     let events = shape.events();
-    let mut pairs = Vec::new();
+    // Two arrays: a function takes at most 100 arguments.
+    let mut keys = Vec::new();
+    let mut values = Vec::new();
     for place in shape.fillable() {
-        let name = shape.dataset.columns[place].name.quoted();
-        let text = shape.dataset.columns[place]
-            .name
-            .as_str()
-            .replace('\'', "''");
-        pairs.push(format!(
-            "'{text}', case when p.x_op is null then l.{name}::text else p.c{place}::text end"
+        let column = &shape.dataset.columns[place];
+        let name = column.name.quoted();
+        keys.push(literal(column.name.as_str()));
+        values.push(format!(
+            "case when p.x_op is null then l.{name}::text else p.c{place}::text end"
         ));
     }
     format!(
-        "select jsonb_agg(jsonb_build_array(e.x_topic, e.x_part, jsonb_build_object({pairs})))\n  \
+        "select jsonb_agg(jsonb_build_array(e.x_topic, e.x_part, jsonb_object(array[{keys}], array[{values}])))\n  \
            from unnest(${first}::text[], ${second}::integer[], ${third}::bigint[]) h(topic, part, high)\n  \
            join {events} e on e.x_topic = h.topic and e.x_part = h.part and e.x_off = h.high\n  \
-           left join lateral (select * from {events} q where {earlier} and q.x_off < e.x_off and q.x_state = {STATE_VALID}\n                      \
+           left join lateral (select * from {events} q where {earlier} and q.x_off < e.x_off and q.x_state <> {STATE_REPLAY}\n                      \
                                order by q.x_part desc, q.x_off desc limit 1) p on true\n  \
            left join {live} l on {joined}\n \
-          where e.x_op = 'd' and e.x_state = {STATE_VALID} and coalesce(p.x_op <> 'd', l.ctid is not null)",
+          where e.x_op = 'd' and e.x_state = {STATE_VALID} and case when p.x_op is null then l.ctid is not null and not {set_aside}\n                  \
+                                                                      else p.x_op <> 'd' and p.x_state = {STATE_VALID} end",
         second = first + 1,
         third = first + 2,
-        pairs = pairs.join(", "),
+        keys = keys.join(", "),
+        values = values.join(", "),
+        set_aside = quarantine::has_entry(shape, stream, "e."),
         earlier = shape.same_key("q.", "e."),
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "e.", None),
@@ -97,9 +106,10 @@ pub fn from_last_batch(shape: &Shape<'_>) -> String {
     )
 }
 
-/// The statement that fills within each key, from earlier rows of the batch or from the live row.
+/// The statement that fills within each key, from earlier rows of the batch or from the live row. The live row of a key
+/// with a row in quarantine is stale: nothing is filled from it.
 #[must_use]
-pub fn within_keys(shape: &Shape<'_>) -> String {
+pub fn within_keys(shape: &Shape<'_>, stream: &StreamKey) -> String {
     let events = shape.events();
     let keys = shape.keys("");
     let mut counts = String::new();
@@ -134,11 +144,13 @@ pub fn within_keys(shape: &Shape<'_>) -> String {
                                    coalesce(count(*) filter (where x_op = 'd' or x_state = {STATE_QUARANTINED})\n                          \
                                      over (partition by {keys} order by x_part, x_off rows between unbounded preceding and 1 preceding), 0)\n                        \
                                  + count(*) filter (where x_from is not null)\n                          \
-                                     over (partition by {keys} order by x_part, x_off) as x_life\n                   \
+                                     over (partition by {keys} order by x_part, x_off)\n                        \
+                                 + case when {set_aside} then 1 else 0 end as x_life\n                   \
                                  from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) k) n\n          \
                    left join {live} l on {joined}) f\n \
           where e.ctid = f.t and e.x_state = {STATE_VALID} and ({solved})",
         sets = sets.join(", "),
+        set_aside = quarantine::has_entry(shape, stream, ""),
         live = shape.dataset.live_table().quoted(),
         // A null key is not searched for: only what needs the live row probes it.
         joined = shape.live_key(

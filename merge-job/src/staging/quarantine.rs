@@ -36,15 +36,10 @@ pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey) -> String {
                                   over (partition by {keys} order by x_part, x_off) as x_whole\n                   \
                            from (select ctid, *,\n                                \
                                         row_number() over (partition by {keys} order by x_part, x_off) as x_number,\n                                \
-                                        exists (select from milepost.quarantine q\n                                          \
-                                                 where q.platform = {platform} and q.store = {store} and q.dataset = {dataset}\n                                            \
-                                                   and q.status = 'open' and q.key = {key}) as x_before\n                           \
+                                        {set_aside} as x_before\n                           \
                                    from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) o) b) f\n \
           where e.ctid = f.t and f.poisoned and e.x_need and e.x_state = {STATE_VALID}",
-        key = shape.key_json(""),
-        platform = literal(&stream.platform),
-        store = literal(&stream.store),
-        dataset = literal(&shape.dataset.name),
+        set_aside = has_entry(shape, stream, ""),
     )
 }
 
@@ -54,6 +49,18 @@ pub fn doubtful(shape: &Shape<'_>) -> String {
     format!(
         "select count(*) from {} where x_state = {STATE_VALID} and x_doubt",
         shape.events()
+    )
+}
+
+/// Has the key of this event an entry that was open when the batch began?
+pub(crate) fn has_entry(shape: &Shape<'_>, stream: &StreamKey, event: &str) -> String {
+    format!(
+        "exists (select from milepost.quarantine q where q.platform = {platform} and q.store = {store}\n    \
+           and q.dataset = {dataset} and (q.status = 'open' or q.closed_at >= now()) and q.key = {key})",
+        platform = literal(&stream.platform),
+        store = literal(&stream.store),
+        dataset = literal(&shape.dataset.name),
+        key = shape.key_json(event),
     )
 }
 

@@ -26,8 +26,9 @@ pub async fn find(
     read: &str,
     slice: &Slice,
     limit: u64,
-) -> Result<Vec<i64>, Error> {
+) -> Result<Uncast, Error> {
     let mut bad = Vec::new();
+    let mut keyless = Vec::new();
     let mut open = vec![(slice.position.watermark, slice.high)];
     while let Some((low, high)) = open.pop() {
         if u64::try_from(bad.len()).unwrap_or(u64::MAX) > limit {
@@ -44,7 +45,12 @@ pub async fn find(
                     .await?;
                 match middle(session, shape, slice, low, high).await? {
                     Some(middle) => open.extend([(middle, high), (low, middle)]),
-                    None => bad.push(high),
+                    None => {
+                        bad.push(high);
+                        if !casts_key(session, shape, slice, high).await? {
+                            keyless.push(high);
+                        }
+                    }
                 }
                 continue;
             }
@@ -54,8 +60,44 @@ pub async fn find(
             .script("go back to a savepoint", "rollback to savepoint mp_refusal")
             .await?;
     }
-    bad.sort_unstable();
-    Ok(bad)
+    Ok(Uncast { rows: bad, keyless })
+}
+
+/// The offsets of rows whose values do not cast.
+#[derive(Debug, Clone, Default)]
+pub struct Uncast {
+    /// All of them.
+    pub rows: Vec<i64>,
+    /// Those whose key does not cast either: they belong to no key.
+    pub keyless: Vec<i64>,
+}
+
+async fn casts_key(
+    session: &Session,
+    shape: &Shape<'_>,
+    slice: &Slice,
+    offset: i64,
+) -> Result<bool, Error> {
+    session
+        .script("set a savepoint", "savepoint mp_refusal")
+        .await?;
+    let values: [Bound<'_>; 3] = [
+        (&slice.position.topic, Type::TEXT),
+        (&slice.position.partition, Type::INT4),
+        (&offset, Type::INT8),
+    ];
+    let casts = match session
+        .query("cast a key", &events::cast_key(shape), &values)
+        .await
+    {
+        Ok(_) => true,
+        Err(error) if is_value_error(&error) => false,
+        Err(error) => return Err(error),
+    };
+    session
+        .script("go back to a savepoint", "rollback to savepoint mp_refusal")
+        .await?;
+    Ok(casts)
 }
 
 async fn try_read(
@@ -68,7 +110,7 @@ async fn try_read(
     let values = SliceValues {
         low,
         high,
-        bad: Vec::new(),
+        bad: Uncast::default(),
         slice,
     };
     session
@@ -111,11 +153,11 @@ pub(crate) struct SliceValues<'a> {
     pub(crate) slice: &'a Slice,
     pub(crate) low: i64,
     pub(crate) high: i64,
-    pub(crate) bad: Vec<i64>,
+    pub(crate) bad: Uncast,
 }
 
 impl<'a> SliceValues<'a> {
-    pub(crate) const fn new(slice: &'a Slice, bad: Vec<i64>) -> Self {
+    pub(crate) const fn new(slice: &'a Slice, bad: Uncast) -> Self {
         Self {
             slice,
             low: slice.position.watermark,
@@ -130,7 +172,8 @@ impl<'a> SliceValues<'a> {
             (&self.slice.position.partition, Type::INT4),
             (&self.low, Type::INT8),
             (&self.high, Type::INT8),
-            (&self.bad, Type::INT8_ARRAY),
+            (&self.bad.rows, Type::INT8_ARRAY),
+            (&self.bad.keyless, Type::INT8_ARRAY),
         ]
     }
 }

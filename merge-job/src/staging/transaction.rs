@@ -31,6 +31,15 @@ pub struct Stretch {
     pub more: bool,
 }
 
+/// Where a stretch stands among others: its commit position, and after the transaction what only follows it.
+type Place = (i64, bool);
+
+impl Stretch {
+    fn order(&self) -> Place {
+        (self.place, !self.streamed)
+    }
+}
+
 /// The end of a source transaction: how many rows it has in each table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
@@ -65,11 +74,18 @@ pub struct Settled {
     pub end: Option<i64>,
     /// The highest commit position among merged rows.
     pub commit: Option<i64>,
-    /// The transactions that rows at the watermarks belong to.
+    /// The transactions that the highest merged rows of the partitions belong to.
     pub transactions: BTreeSet<String>,
 }
 
 impl Settled {
+    /// May the END of a transaction at this commit position be gone already? The position is the END's of the transaction
+    /// before, so one that is not below the last consumed END is still to come.
+    fn is_before(&self, commit: i64) -> bool {
+        self.commit.is_some_and(|merged| commit <= merged)
+            || self.end.is_some_and(|end| commit < end)
+    }
+
     /// Need this END hold up nothing?
     fn has(&self, end: &End) -> bool {
         let passed = |fence: Option<i64>| matches!((end.position, fence), (Some(position), Some(fence)) if position <= fence);
@@ -153,9 +169,9 @@ pub fn choose(
     names: &[&str],
     max_rows: u64,
 ) -> Choice {
-    let mut by_place: BTreeMap<i64, Vec<&Stretch>> = BTreeMap::new();
+    let mut by_place: BTreeMap<Place, Vec<&Stretch>> = BTreeMap::new();
     for stretch in stretches {
-        by_place.entry(stretch.place).or_default().push(stretch);
+        by_place.entry(stretch.order()).or_default().push(stretch);
     }
     // Where a look ended early, its last transaction may go on: neither it nor a later one can be judged.
     let horizon = last_places(stretches).into_values().min();
@@ -164,9 +180,11 @@ pub fn choose(
     let mut highs = BTreeMap::new();
     let mut rows_taken = 0;
     let mut taken = BTreeSet::new();
+    let mut exact = ends.is_some();
     for (&place, group) in &by_place {
         let beyond = horizon.is_some_and(|horizon| place >= horizon);
-        if !group.iter().any(|stretch| stretch.streamed) {
+        let (commit, follows) = place;
+        if follows {
             // Snapshot rows and replays are no transaction: a cut may fall anywhere among them.
             let fitting = group.iter().take_while(|stretch| {
                 let fits = rows_taken == 0 || rows_taken + stretch.rows <= max_rows;
@@ -187,14 +205,16 @@ pub fn choose(
         if beyond {
             return Choice::LookFurther;
         }
-        if let Some(whole) = &whole
-            && settled.commit.is_none_or(|commit| place > commit)
-        {
-            match whole.transaction_of(group) {
-                Ok(transaction) => taken.insert(transaction),
-                Err(transaction) if rows_taken == 0 => return Choice::Wait { transaction },
-                Err(_) => break,
-            };
+        if let Some(whole) = &whole {
+            if settled.is_before(commit) {
+                exact = false;
+            } else {
+                match whole.transaction_of(group) {
+                    Ok(transaction) => taken.insert(transaction),
+                    Err(transaction) if rows_taken == 0 => return Choice::Wait { transaction },
+                    Err(_) => break,
+                };
+            }
         }
         rows_taken += rows;
         highs.extend(group.iter().map(|stretch| (part(stretch), stretch.high)));
@@ -211,7 +231,7 @@ pub fn choose(
     Choice::Take {
         highs,
         ends: ended,
-        exact: ends.is_some(),
+        exact,
     }
 }
 
@@ -219,11 +239,11 @@ fn part(stretch: &Stretch) -> Part {
     (stretch.dataset, stretch.topic.clone(), stretch.partition)
 }
 
-fn last_places(stretches: &[Stretch]) -> BTreeMap<Part, i64> {
+fn last_places(stretches: &[Stretch]) -> BTreeMap<Part, Place> {
     let mut last = BTreeMap::new();
     for stretch in stretches.iter().filter(|stretch| stretch.more) {
-        let place = last.entry(part(stretch)).or_insert(stretch.place);
-        *place = (*place).max(stretch.place);
+        let place = last.entry(part(stretch)).or_insert(stretch.order());
+        *place = (*place).max(stretch.order());
     }
     last
 }
@@ -241,7 +261,7 @@ impl<'a> Whole<'a> {
         ends: &'a [End],
         settled: &Settled,
         names: &'a [&'a str],
-        by_place: &BTreeMap<i64, Vec<&Stretch>>,
+        by_place: &BTreeMap<Place, Vec<&Stretch>>,
     ) -> Self {
         let staged: BTreeSet<&str> = by_place
             .values()

@@ -91,6 +91,25 @@ struct Recorded {
 }
 
 impl Catalog {
+    /// The columns of a dataset that its merge table, as it was read, lacks or lets be null. None if there was no table yet:
+    /// it is then made as the spec says.
+    pub(crate) fn nullable_columns(&self, dataset: &DatasetSpec) -> BTreeSet<PgIdent> {
+        let Some(table) = self.relations.get(&dataset.merge) else {
+            return BTreeSet::new();
+        };
+        let held: BTreeSet<&PgIdent> = table
+            .columns
+            .iter()
+            .filter(|column| column.not_null)
+            .map(|column| &column.name)
+            .collect();
+        let columns = dataset.columns.iter().map(|column| &column.name);
+        columns
+            .filter(|name| !held.contains(name) && !dataset.key.contains(name))
+            .cloned()
+            .collect()
+    }
+
     /// Reads what [`of_spec`] gave.
     ///
     /// # Errors
