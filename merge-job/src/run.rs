@@ -168,6 +168,7 @@ impl Run<'_> {
         loop {
             match self.batch(session).await? {
                 Ended::Empty => return Ok(()),
+                Ended::PassedOver => {}
                 Ended::Waiting { transaction, .. } => {
                     self.summary.waiting = Some(transaction);
                     return Ok(());
@@ -246,7 +247,10 @@ impl Run<'_> {
                 self.reconcile(session).await?;
                 continue;
             }
-            if attempt >= ATTEMPTS || disposition(&error) != Disposition::Again {
+            // A publish holds the stream for a moment only; whoever meets it at the start leaves it to the next run.
+            let held_midway = matches!(error, Error::Held(_)) && self.summary.batches > 0;
+            let again = disposition(&error) == Disposition::Again || held_midway;
+            if attempt >= ATTEMPTS || !again {
                 return Err(error);
             }
             tracing::warn!(error = %error.chain(), attempt, "batch failed, trying again");

@@ -105,7 +105,10 @@ fn fill_and_quarantine() {
         index: 0,
     };
     insta::assert_snapshot!("fill_prepare", fill::prepare(&shape));
-    insta::assert_snapshot!("fill_within_keys", fill::within_keys(&shape, &stream));
+    insta::assert_snapshot!(
+        "fill_within_keys",
+        fill::within_keys(&shape, &stream).join("\n")
+    );
     insta::assert_snapshot!("fill_across_keys", fill::across_keys(&shape));
     insta::assert_snapshot!("fill_from_last_batch", fill::from_last_batch(&shape));
     insta::assert_snapshot!("fill_last_images", fill::last_images(&shape, &stream, 1));

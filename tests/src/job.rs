@@ -98,7 +98,7 @@ impl Job {
     pub fn spawn(mut self) -> Child {
         self.0
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .expect("merge-job was built")
     }

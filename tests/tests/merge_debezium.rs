@@ -79,8 +79,18 @@ fn a_stream_may_begin_before_its_first_end_arrives() {
     // What is left of transactions that were merged in part may come late: such a batch says `staged` again.
     play.deliver_from(1);
     let alignments = play.alignments();
-    assert_eq!(alignments.first(), Some(&"staged".to_owned()), "seed {}", play.seed);
-    assert_eq!(alignments.last(), Some(&"exact".to_owned()), "seed {}", play.seed);
+    assert_eq!(
+        alignments.first(),
+        Some(&"staged".to_owned()),
+        "seed {}",
+        play.seed
+    );
+    assert_eq!(
+        alignments.last(),
+        Some(&"exact".to_owned()),
+        "seed {}",
+        play.seed
+    );
     play.history_holds();
 }
 

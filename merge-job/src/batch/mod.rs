@@ -68,6 +68,8 @@ pub enum Ended {
         /// Since when, in seconds.
         seconds: i64,
     },
+    /// Transactions of other tables were passed over; there is more to look at.
+    PassedOver,
     /// Rows were merged.
     Committed {
         /// The batch's number.
@@ -104,7 +106,7 @@ pub(crate) struct Open {
     previous_time_us: Option<i64>,
     positions: Vec<crate::control::position::Position>,
     /// END events above the transaction topic's watermark; none where no END was ever staged.
-    ends: Option<Vec<crate::staging::transaction::End>>,
+    ends: Option<Vec<crate::staging::end::End>>,
     end_topic: Option<crate::control::position::Position>,
     open_quarantine: bool,
     started_us: i64,

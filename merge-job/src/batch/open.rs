@@ -12,20 +12,21 @@ use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::session::Session;
 use crate::staging::cut::{self, Slice};
-use crate::staging::transaction::{self, Choice, Consumed, End, Settled, Stretch};
+use crate::staging::end::{self, End};
+use crate::staging::transaction::{self, Choice, Consumed, Settled, Stretch};
 
 /// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
 /// key order, which the planner would not choose (`reference/peer-merges.md`, section 1); a dead run's lock goes within
 /// a minute.
-const SETTINGS: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
+const SETTINGS: &str = "set local standard_conforming_strings = on; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
     set local intervalstyle = 'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1; \
     set local search_path = pg_catalog, pg_temp; set local jit = off; set local work_mem = '256MB'; \
     set local enable_hashjoin = off; set local enable_mergejoin = off; \
     set local idle_in_transaction_session_timeout = '60s'; set local client_connection_check_interval = '10s'; \
     set local lock_timeout = '60s'";
 
-/// The most END events read for one batch: what is beyond them waits for the next.
-const MAX_ENDS: u32 = 100_000;
+/// The most END events read for one batch, to bound the client's memory: what is beyond them waits for the next.
+const MAX_ENDS: usize = 5000;
 
 /// Begins the transaction, locks the stream and reads its progress, in one round trip.
 ///
@@ -121,7 +122,7 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
             Some("end") => {
                 let offset = number(row, 3).unwrap_or(-1);
                 let payload = row.get(4).unwrap_or("");
-                let end = transaction::read_end(offset, payload).map_err(|source| Error::Staged {
+                let end = end::read(offset, payload).map_err(|source| Error::Staged {
                     what: format!(
                         "the transaction topic of `{}` holds at offset {offset} what is no transaction event ({:?} at line {}, column {})",
                         stream.spec.stream,
@@ -239,7 +240,17 @@ pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
                 .await?;
             Ok(Decision::Ended(Ended::Empty))
         }
-        Found::Wait(transaction) => wait(&batch, transaction).await.map(Decision::Ended),
+        Found::Wait { transaction, ends } => {
+            // The END that is waited for may lie beyond those of other tables that were read.
+            if let (Some(ends), Some(topic)) = (ends, &batch.state.end_topic)
+                && ends.count >= MANY_ENDS
+            {
+                pass_over(&batch, topic, ends).await?;
+                batch.session.script("commit", "commit").await?;
+                return Ok(Decision::Ended(Ended::PassedOver));
+            }
+            wait(&batch, transaction).await.map(Decision::Ended)
+        }
         Found::Take {
             slices,
             ends,
@@ -259,7 +270,10 @@ enum Found {
     Nothing {
         ends: Option<Consumed>,
     },
-    Wait(String),
+    Wait {
+        transaction: String,
+        ends: Option<Consumed>,
+    },
     Take {
         slices: BTreeMap<usize, Vec<Slice>>,
         ends: Option<Consumed>,
@@ -417,7 +431,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         let ends: Option<&[End]> = batch.state.ends.as_deref();
         match transaction::choose(&stretches, ends, &settled, &names, spec.limits.max_rows) {
             Choice::Nothing { ends } => return Ok(Found::Nothing { ends }),
-            Choice::Wait { transaction } => return Ok(Found::Wait(transaction)),
+            Choice::Wait { transaction, ends } => return Ok(Found::Wait { transaction, ends }),
             Choice::LookFurther => look = look.saturating_mul(4),
             Choice::Take { highs, ends, exact } => {
                 let progress = heads

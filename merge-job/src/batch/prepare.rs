@@ -261,27 +261,30 @@ async fn fill_unknown(batch: &Batch<'_, Cut>, judged: &mut [Judged<'_>]) -> Resu
             .await?;
     }
     let stream = &batch.stream.spec.stream;
-    let fill: Vec<String> = open
+    let fill: Vec<Vec<String>> = open
         .iter()
         .map(|Judged { shape, .. }| {
-            format!(
-                "{};\n{}",
-                fill::within_keys(shape, stream),
-                fill::across_keys(shape)
-            )
+            let mut statements = fill::within_keys(shape, stream);
+            statements.push(fill::across_keys(shape));
+            statements
         })
         .collect();
-    let fill = fill.join(";\n");
+    let statements: usize = fill.iter().map(Vec::len).sum();
+    let script = fill.concat().join(";\n");
     loop {
+        let whole = format!("{}{script}", std::mem::take(&mut before));
         let counts = session
-            .script_counts(
-                "fill unchanged values",
-                &format!("{}{fill}", std::mem::take(&mut before)),
-            )
+            .script_counts("fill unchanged values", &whole)
             .await?;
-        // The last two counts of each dataset are those of its fill; the second says whether a key change was followed.
-        let fills = &counts[counts.len().saturating_sub(2 * open.len())..];
-        if fills.iter().skip(1).step_by(2).all(|moved| *moved == 0) {
+        // The last count of each dataset says whether a key change was followed.
+        let mut counts = &counts[counts.len().saturating_sub(statements)..];
+        let mut moved = 0;
+        for own in &fill {
+            let (these, later) = counts.split_at(own.len().min(counts.len()));
+            moved += these.last().copied().unwrap_or(0);
+            counts = later;
+        }
+        if moved == 0 {
             break;
         }
     }

@@ -321,6 +321,10 @@ pub(crate) async fn failed(session: &Session, stream: &Stream, error: &Error) ->
     let hint = retry::hint(error);
     let sqlstate = error.sqlstate().map(str::to_owned);
     let spec_version = i32::try_from(stream.spec.version).unwrap_or(i32::MAX);
+    // Another run may hold the stream by now; what it does is more recent news than this failure.
+    session
+        .script("bound the wait for the stream", "set lock_timeout = '5s'")
+        .await?;
     session
         .query(
             "record the failure",

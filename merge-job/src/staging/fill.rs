@@ -108,15 +108,28 @@ pub fn from_last_batch(shape: &Shape<'_>) -> String {
 
 /// The statement that fills within each key, from earlier rows of the batch or from the live row. The live row of a key
 /// with a row in quarantine is stale: nothing is filled from it.
+///
+/// One statement for every [`GROUP`] columns: a row of a subselect has at most 1664.
 #[must_use]
-pub fn within_keys(shape: &Shape<'_>, stream: &StreamKey) -> String {
+pub fn within_keys(shape: &Shape<'_>, stream: &StreamKey) -> Vec<String> {
+    shape
+        .fillable()
+        .chunks(GROUP)
+        .map(|group| fill_group(shape, stream, group))
+        .collect()
+}
+
+/// How many columns one statement fills.
+const GROUP: usize = 100;
+
+fn fill_group(shape: &Shape<'_>, stream: &StreamKey, group: &[usize]) -> String {
     let events = shape.events();
     let keys = shape.keys("");
     let mut counts = String::new();
     let mut values = String::new();
     let mut sets = Vec::new();
     let mut solved = Vec::new();
-    for place in shape.fillable() {
+    for &place in group {
         let live = shape.dataset.columns[place].name.quoted();
         let _ = write!(
             counts,

@@ -1,10 +1,11 @@
 //! What arrived: where to cut, and the staged rows of a batch as typed events.
 //!
-//! [`cut`] decides up to which offset of each partition a batch goes; [`events`] reads those rows once into a temporary
+//! [`cut`] and [`transaction`] decide up to which offset of each partition a batch goes, by what [`end`] reads; [`events`] reads those rows once into a temporary
 //! table per dataset; [`replay`], [`refusal`], [`fill`] and [`quarantine`] then mark and mend them, each only where
 //! a check of the events says that there is something to do.
 
 pub mod cut;
+pub mod end;
 pub mod events;
 pub mod fill;
 pub mod quarantine;

@@ -12,6 +12,8 @@ use crate::staging::events::{STATE_REPLAY, STATE_VALID, Shape};
 /// It is merged: if it is a replay its key stands as it left it, and nothing changes. Where the batch holds both deliveries
 /// there is no doubt: a row position has each key and operation once.
 ///
+/// Where rows have no row position the order decides, and where they have neither, every row of the last commit is doubtful.
+///
 /// Snapshot rows are none and move nothing, but a snapshot that is not incremental starts the fence anew.
 ///
 /// Returns one row: how many are replays, how many of them were committed after everything merged, which only happens when
@@ -39,7 +41,7 @@ pub fn mark(shape: &Shape<'_>) -> String {
            window before as (partition by e.x_topic, e.x_part, e.epoch order by e.x_off\n                    \
                              rows between unbounded preceding and 1 preceding)\n\
          ), replay as (\n  \
-           select t, x_ts > newest as replaced, place[1:2] = highest[1:2] and not again as doubt from judged\n   \
+           select t, x_ts > newest as replaced, place[1:2] = highest[1:2] and not again and (place[2] >= 0 or place[3] < 0) as doubt from judged\n   \
             where place is not null and highest is not null and place <= highest\n\
          ), marked as (\n  \
            update {events} e set x_state = case when r.doubt then {STATE_VALID} else {STATE_REPLAY} end, x_doubt = r.doubt\n    \

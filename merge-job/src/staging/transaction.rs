@@ -1,10 +1,10 @@
 //! Where a multi-dataset stream may be cut: between source transactions, never inside one.
 //!
-//! Pure: [`crate::staging::cut::by_transaction`] gives the stretches, [`read_end`] the END events, [`choose`] decides.
+//! Pure: [`crate::staging::cut::by_transaction`] gives the stretches, [`crate::staging::end`] the END events, [`choose`] decides.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
+use crate::staging::end::{End, number};
 
 /// The rows of one source transaction in one topic partition: one stretch of offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,30 +37,6 @@ type Place = (i64, bool);
 impl Stretch {
     fn order(&self) -> Place {
         (self.place, !self.streamed)
-    }
-}
-
-/// The end of a source transaction: how many rows it has in each table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct End {
-    /// Offset in the transaction topic.
-    pub offset: i64,
-    /// The transaction's number.
-    pub transaction: String,
-    /// The commit position, where the connector tells it.
-    pub position: Option<i64>,
-    /// Rows by the table's name at the source.
-    pub counts: BTreeMap<String, u64>,
-}
-
-impl End {
-    /// Takes in a redelivered END: a connector that restarts inside a transaction ends it twice, the second time with the
-    /// counts of the remainder only. The greatest counts are the transaction's.
-    fn absorb(&mut self, again: &Self) {
-        for (table, count) in &again.counts {
-            let own = self.counts.entry(table.clone()).or_default();
-            *own = (*own).max(*count);
-        }
     }
 }
 
@@ -131,6 +107,8 @@ pub enum Choice {
     Wait {
         /// Which one.
         transaction: String,
+        /// The ENDs before it that may be passed over.
+        ends: Option<Consumed>,
     },
 }
 
@@ -211,7 +189,10 @@ pub fn choose(
             } else {
                 match whole.transaction_of(group) {
                     Ok(transaction) => taken.insert(transaction),
-                    Err(transaction) if rows_taken == 0 => return Choice::Wait { transaction },
+                    Err(transaction) if rows_taken == 0 => {
+                        let ends = consumed(ends, settled, names, &taken);
+                        return Choice::Wait { transaction, ends };
+                    }
                     Err(_) => break,
                 };
             }
@@ -224,6 +205,7 @@ pub fn choose(
         return match whole.and_then(|whole| whole.missing) {
             Some(missing) => Choice::Wait {
                 transaction: missing.transaction.clone(),
+                ends: ended,
             },
             None => Choice::Nothing { ends: ended },
         };
@@ -317,59 +299,6 @@ impl<'a> Whole<'a> {
     }
 }
 
-/// A transaction's number: connectors write `number` or `number:position`.
-fn number(transaction: &str) -> &str {
-    transaction.split(':').next().unwrap_or(transaction)
-}
-
-/// Reads a row of the transaction topic; none if it is no END.
-///
-/// # Errors
-/// If the payload is no JSON of the connector's shape.
-pub fn read_end(offset: i64, payload: &str) -> Result<Option<End>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Collection {
-        data_collection: String,
-        event_count: u64,
-    }
-    #[derive(Deserialize)]
-    struct Event {
-        status: String,
-        id: String,
-        data_collections: Option<Vec<Collection>>,
-    }
-    /// With `schemas.enable` the converter wraps the message.
-    #[derive(Deserialize)]
-    struct Envelope {
-        payload: Event,
-    }
-    let event: Event = serde_json::from_str(payload).or_else(|error| {
-        serde_json::from_str(payload)
-            .map(|Envelope { payload }| payload)
-            .map_err(|_| error)
-    })?;
-    if event.status != "END" {
-        return Ok(None);
-    }
-    let (transaction, position) = match event.id.split_once(':') {
-        Some((transaction, position)) => (transaction.to_owned(), position.parse().ok()),
-        None => (event.id, None),
-    };
-    let counts = event
-        .data_collections
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|collection| collection.event_count > 0)
-        .map(|collection| (collection.data_collection, collection.event_count))
-        .collect();
-    Ok(Some(End {
-        offset,
-        transaction,
-        position,
-        counts,
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,6 +334,13 @@ mod tests {
         Settled {
             end: Some(position),
             ..Settled::default()
+        }
+    }
+
+    fn waited(choice: Choice) -> String {
+        match choice {
+            Choice::Wait { transaction, .. } => transaction,
+            other => panic!("{other:?}"),
         }
     }
 
@@ -493,10 +429,14 @@ mod tests {
             }
         );
         assert_eq!(
-            choose(&staged[2..], Some(&ends[1..]), &ended(1), &["a", "b"], 9),
-            Choice::Wait {
-                transaction: "2".to_owned()
-            }
+            waited(choose(
+                &staged[2..],
+                Some(&ends[1..]),
+                &ended(1),
+                &["a", "b"],
+                9
+            )),
+            "2"
         );
     }
 
@@ -505,10 +445,14 @@ mod tests {
         let staged = [stretch(0, 5, 1, 0)];
         let ends = [end(0, 4, &[("b", 1)]), end(1, 5, &[("a", 1)])];
         assert_eq!(
-            choose(&staged, Some(&ends), &Settled::default(), &["a", "b"], 9),
-            Choice::Wait {
-                transaction: "4".to_owned()
-            }
+            waited(choose(
+                &staged,
+                Some(&ends),
+                &Settled::default(),
+                &["a", "b"],
+                9
+            )),
+            "4"
         );
         // The END of a transaction that was merged before is a replay and holds up nothing.
         assert_eq!(
@@ -522,10 +466,8 @@ mod tests {
         let staged = [stretch(0, 1, 3, 2)];
         let ends = [end(0, 1, &[("a", 5)]), end(1, 1, &[("a", 2)])];
         assert_eq!(
-            choose(&staged, Some(&ends), &Settled::default(), &["a"], 9),
-            Choice::Wait {
-                transaction: "1".to_owned()
-            }
+            waited(choose(&staged, Some(&ends), &Settled::default(), &["a"], 9)),
+            "1"
         );
     }
 
@@ -546,10 +488,8 @@ mod tests {
             Choice::Nothing { ends: Some(done) }
         );
         assert_eq!(
-            choose(&[], Some(&ends), &Settled::default(), &["a"], 9),
-            Choice::Wait {
-                transaction: "3".to_owned()
-            }
+            waited(choose(&[], Some(&ends), &Settled::default(), &["a"], 9)),
+            "3"
         );
     }
 
@@ -584,21 +524,5 @@ mod tests {
             highs(choose(&staged, Some(&ends), &settled, &["a", "b"], 9)),
             [(0, 1), (1, 0)]
         );
-    }
-
-    #[test]
-    fn an_end_names_its_transaction_with_or_without_a_position() {
-        let payload = r#"{"status":"END","id":"571:53195832","event_count":1,
-            "data_collections":[{"data_collection":"public.a","event_count":1}],"ts_ms":1}"#;
-        let end = read_end(7, payload).unwrap().unwrap();
-        assert_eq!(
-            (end.transaction.as_str(), end.position),
-            ("571", Some(53_195_832))
-        );
-        assert_eq!(
-            read_end(8, r#"{"status":"BEGIN","id":"571","ts_ms":1}"#).unwrap(),
-            None
-        );
-        assert!(read_end(9, "{").is_err());
     }
 }

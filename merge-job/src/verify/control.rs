@@ -64,7 +64,8 @@ pub(super) const CHECKS: [Check; 4] = [
                   on d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)
                where s.id = $1
                  and (d.last_batch_time > (select max(b.batch_time) from milepost.batches b
-                                            where b.stream_id = s.id and b.status = 'succeeded')
+                                            where b.platform = s.platform and b.store = s.store
+                                              and (b.dataset is null or b.dataset = d.dataset) and b.status = 'succeeded')
                       or s.batch_number <> (select max(b.batch_number) from milepost.batches b
                                              where b.stream_id = s.id and b.status = 'succeeded'))",
     },

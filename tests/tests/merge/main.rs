@@ -8,6 +8,7 @@ mod bad_input;
 mod cluster;
 mod cost;
 mod kill;
+mod mended;
 mod random;
 mod reference;
 mod shop;
