@@ -40,9 +40,10 @@ deny: ## licences, banned crates, sources of crates
 advisories: ## known vulnerabilities; reads a database from the network, so it is no part of test
 	$(CARGO) deny --locked check advisories
 
-prove: ## what is too long for test: random histories for PROVE_SECONDS each, optimised
+prove: ## what is too long for test: random histories for PROVE_SECONDS each, a large model; optimised
 	@scripts/postgres.sh
 	MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
+	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
 
 bench: ## measured ratios against the floor
 	@scripts/postgres.sh

@@ -193,7 +193,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         let typed = if cast {
             cast_to(&staged, &column.merge_type)
         } else if is_timestamp(&column.merge_type) {
-            format!("case {staged} when {CONNECTOR_INFINITY} then 'infinity' else {staged} end")
+            format!("case when {staged} {CONNECTOR_INFINITY} then 'infinity' else {staged} end")
         } else {
             staged.clone()
         };
@@ -272,8 +272,10 @@ pub(crate) fn position(source: SourcePosition) -> (&'static str, &'static str, &
     }
 }
 
-/// What Debezium makes of `infinity` in a timestamp without time zone (docs/decisions/0001).
-const CONNECTOR_INFINITY: &str = "timestamp '294247-01-10 04:00:25.2'";
+/// What Debezium makes of `infinity` in a timestamp without time zone: 25.2 s, less digits in a column of less precision
+/// (docs/decisions/0001).
+const CONNECTOR_INFINITY: &str =
+    "between timestamp '294247-01-10 04:00:25' and timestamp '294247-01-10 04:00:25.999999'";
 
 fn is_timestamp(merge_type: &str) -> bool {
     merge_type.starts_with("timestamp") && merge_type.ends_with("without time zone")

@@ -264,3 +264,24 @@ fn without_row_positions_the_order_tells_a_replay() {
         "1"
     );
 }
+
+#[test]
+fn an_infinite_timestamp_comes_back_from_the_year_294247() {
+    let mut spec = things();
+    let columns = [
+        ("id", "bigint"),
+        ("at", "timestamp(0) without time zone?"),
+        ("big", "text?"),
+    ];
+    spec.datasets = vec![shop::dataset("things", ALL, &["id"], &columns)];
+    let mut database = ready(&spec);
+    database.run(
+        "insert into main_staging.shop__things (id, at, __op, __sequence, __lsn, __connect_topic, __connect_partition, __connect_offset)
+         values (1, '294247-01-10 04:00:25.2', 'c', '[\"1\",\"1\"]', 1, 't', 0, 0), (2, '2026-11-20 12:00:00', 'c', '[\"1\",\"2\"]', 2, 't', 0, 1)",
+    );
+    Job::merge(database.url(), &spec).succeed();
+    assert_eq!(
+        database.value("select string_agg(at::text, ' ' order by id) from main.shop__things"),
+        "infinity 2026-11-20 12:00:00"
+    );
+}
