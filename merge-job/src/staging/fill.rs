@@ -109,7 +109,7 @@ pub fn from_last_batch(shape: &Shape<'_>) -> String {
 /// The statement that fills within each key, from earlier rows of the batch or from the live row. The live row of a key
 /// with a row in quarantine is stale: nothing is filled from it.
 ///
-/// One statement for every [`GROUP`] columns: a row of a subselect has at most 1664.
+/// One statement for every 100 columns: a row of a subselect has at most 1664.
 #[must_use]
 pub fn within_keys(shape: &Shape<'_>, stream: &StreamKey) -> Vec<String> {
     shape
