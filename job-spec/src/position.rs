@@ -2,8 +2,9 @@ use serde::{Deserialize, Serialize};
 
 /// Which staging columns make the position of a row at its source, one variant per kind of source.
 ///
-/// A position is three numbers, compared in this order: commit position, row position, order in the transaction. It tells
-/// a replay from news (`merge.md`, "Replays"); it is never a watermark.
+/// A position is three numbers: commit position, row position, order in the transaction. The first two tell a replay from
+/// news; the order only casts doubt, since a connector that restarts inside a transaction counts from 1 again
+/// (docs/decisions/0001). It is never a watermark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SourcePosition {

@@ -1,4 +1,4 @@
-//! One connection to the platform's Postgres, with its round trips counted and its faults injected.
+//! One connection to the platform's Postgres, with its round trips counted.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
