@@ -525,4 +525,22 @@ mod tests {
             [(0, 1), (1, 0)]
         );
     }
+
+    #[test]
+    fn rows_whose_end_was_passed_over_are_taken_as_they_come() {
+        let settled = Settled {
+            end: Some(9),
+            commit: Some(2),
+            transactions: BTreeSet::new(),
+        };
+        let staged = [stretch(0, 4, 1, 7)];
+        assert_eq!(
+            choose(&staged, Some(&[]), &settled, &["a"], 9),
+            Choice::Take {
+                highs: [((0, "t0".to_owned(), 0), 7)].into(),
+                ends: None,
+                exact: false,
+            }
+        );
+    }
 }

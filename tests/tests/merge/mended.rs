@@ -285,3 +285,48 @@ fn an_infinite_timestamp_comes_back_from_the_year_294247() {
         "infinity 2026-11-20 12:00:00"
     );
 }
+
+#[test]
+fn a_store_that_becomes_one_stream_while_a_run_works_is_merged_once() {
+    let mut spec = things();
+    spec.limits.max_rows = 1;
+    let mut database = ready(&spec);
+    database.run(
+        "insert into main_staging.shop__things (id, big, doc, __op, __sequence, __lsn, __connect_topic, __connect_partition, __connect_offset)
+         select g, 'x', '{}', 'c', format('[\"%s\",\"1\"]', g), g, 't', 0, g from generate_series(0, 400) g",
+    );
+    let old = Job::merge(database.url(), &spec).spawn();
+    let begun = std::time::Instant::now();
+    while database.value("select count(*) from milepost.batches") == "0" {
+        assert!(begun.elapsed().as_secs() < 60, "the run does not begin");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let mut whole = spec.clone();
+    whole.stream.dataset = None;
+    assert_eq!(
+        publish_model(&database, std::slice::from_ref(&whole), 2).code,
+        0
+    );
+    // The old run finds its stream retired, or had ended; either way it writes no more.
+    old.wait_with_output().expect("the old run ends");
+    Job::merge(database.url(), &whole).succeed();
+    assert_eq!(
+        database.value("select count(*) from main.shop__things"),
+        "401"
+    );
+    assert_eq!(
+        database.value("select sum(rows_inserted) from milepost.batches"),
+        "401"
+    );
+}
+
+#[test]
+fn a_server_that_says_nothing_is_given_up() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = silent.local_addr().expect("it is bound").port();
+    let url = format!("postgres://nobody:secret-word@127.0.0.1:{port}/none");
+    let run = Job::new(&url).args(["migrate"]).run();
+    assert_eq!(run.code, 3, "{run}");
+    assert!(run.stderr.contains("does not answer within 10 s"), "{run}");
+    assert!(!run.stderr.contains("secret-word"), "{run}");
+}
