@@ -9,6 +9,7 @@ pub mod airflow;
 pub mod kafka;
 pub mod kubernetes;
 pub mod postgres;
+pub mod source;
 pub mod terraform;
 
 use milepost_job_spec::Digest;
