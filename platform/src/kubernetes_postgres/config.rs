@@ -1,3 +1,4 @@
+use milepost_dsl::scalar::CredentialType;
 use milepost_dsl::spec::{self, KubernetesPostgresSpec};
 
 use crate::plan::{AirflowVersion, Bounds, RetryPlan};
@@ -6,6 +7,8 @@ use crate::plan::{AirflowVersion, Bounds, RetryPlan};
 pub const DEFAULT_POSTGRES_PORT: u16 = 5432;
 /// The port of Kafka Connect's REST interface, where its host names none.
 pub const DEFAULT_CONNECT_PORT: u16 = 8083;
+/// The release of Debezium under which every setting of a connector, and every type in staging, was seen to arrive.
+pub const DEBEZIUM_VERSION: &str = "3.6.0.Final";
 /// Rows of a batch: some seconds of work, so that a stopped batch loses little, and enough to make its fixed cost small.
 pub const DEFAULT_MAX_ROWS: u64 = 100_000;
 /// Quarantined rows of a dataset and batch: above a percent of a full batch the dataset is wrong, not its rows.
@@ -40,6 +43,8 @@ pub struct KubernetesPostgresConfig {
     pub image: String,
     /// The address of Kafka Connect's REST interface.
     pub connect_url: String,
+    /// The credential of that interface, where it asks for user and password.
+    pub connect_credential: Option<String>,
     /// The host of the database.
     pub postgres_host: String,
     /// The port of the database.
@@ -68,6 +73,12 @@ impl From<&KubernetesPostgresSpec> for KubernetesPostgresConfig {
             namespace: spec.namespace.to_string(),
             image: spec.image.to_string(),
             connect_url: url(spec.kafka_connect.host.as_str()),
+            connect_credential: spec
+                .kafka_connect
+                .credential
+                .as_ref()
+                .filter(|credential| credential.r#type.value == CredentialType::UsernamePassword)
+                .map(|credential| credential.name.to_string()),
             postgres_host: spec.postgres.host.to_string(),
             postgres_port: spec
                 .postgres

@@ -9,7 +9,7 @@ use milepost_job_spec::TableRef;
 
 use super::{Served, cdc, source, source_name};
 use crate::naming::{self, kafka, postgres as names, terraform};
-use crate::plan::{ConnectorFile, ConnectorPlan};
+use crate::plan::{ConnectLogin, ConnectorFile, ConnectorPlan};
 use crate::type_mapping::{PLACEHOLDER, is_document};
 
 /// A connector's settings.
@@ -17,6 +17,16 @@ type Settings = BTreeMap<String, String>;
 
 /// Days for which a topic keeps events: the longest outage of the platform's database that loses nothing.
 const TOPIC_RETENTION_DAYS: u64 = 7;
+
+/// The variables of the credential of Kafka Connect's REST interface.
+pub(super) fn login(served: &Served<'_>) -> Option<ConnectLogin> {
+    let credential = served.config.connect_credential.as_deref()?;
+    let variable = |suffix| naming::kubernetes::variable(credential, suffix);
+    Some(ConnectLogin {
+        user_variable: variable("_USER"),
+        password_variable: variable("_PASSWORD"),
+    })
+}
 
 /// The connectors of every store that comes in.
 pub(super) fn files(served: &Served<'_>) -> Vec<ConnectorFile> {
@@ -40,6 +50,7 @@ fn file(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Connecto
         resource: terraform::source(name),
         name: kafka::source_connector(platform, name),
         config: source_settings(platform, store, &datasets),
+        arrivals: BTreeMap::new(),
         protected: true,
         after: None,
     };
@@ -47,6 +58,7 @@ fn file(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Connecto
         resource: terraform::sink(name),
         name: kafka::sink_connector(platform, name),
         config: sink_settings(served, name, &datasets),
+        arrivals: arrivals(platform, name, &datasets),
         protected: false,
         after: Some(source.resource.clone()),
     };
@@ -57,6 +69,10 @@ fn file(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Connecto
             resource: terraform::control(name),
             name: kafka::control_connector(platform, name),
             config: control_settings(served, name),
+            arrivals: BTreeMap::from([(
+                kafka::transaction_topic(&kafka::topic_prefix(platform, name)),
+                names::control_table(platform, name),
+            )]),
             protected: false,
             after: Some(source.resource.clone()),
         });
@@ -68,6 +84,19 @@ fn file(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Connecto
             .flatten()
             .collect(),
     }
+}
+
+/// The staging table of each topic.
+fn arrivals(platform: &str, store: &str, datasets: &[&Dataset]) -> BTreeMap<String, TableRef> {
+    let prefix = kafka::topic_prefix(platform, store);
+    let topic = |dataset: &Dataset| kafka::table_topic(&prefix, &source_name(dataset));
+    datasets
+        .iter()
+        .map(|dataset| {
+            let table = names::staging_table(platform, store, dataset.name.as_str());
+            (topic(dataset), table)
+        })
+        .collect()
 }
 
 fn source_settings(platform: &str, store: &Datastore, datasets: &[&Dataset]) -> Settings {

@@ -7,9 +7,10 @@ mod dags;
 mod rules;
 mod served;
 mod streams;
+mod topics;
 
 pub use config::{
-    DEADLINE_MARGIN_SECONDS, DEFAULT_CONNECT_PORT, DEFAULT_CPU,
+    DEADLINE_MARGIN_SECONDS, DEBEZIUM_VERSION, DEFAULT_CONNECT_PORT, DEFAULT_CPU,
     DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_RETRY_SECONDS,
     DEFAULT_MAX_ROWS, DEFAULT_MEMORY, DEFAULT_POSTGRES_PORT, DEFAULT_RETRIES,
     DEFAULT_RETRY_SECONDS, DEFAULT_RUN_SECONDS, DEFAULT_STARTUP_SECONDS, DEFAULT_STOP_SECONDS,
@@ -19,7 +20,6 @@ pub use rules::RULES;
 pub use served::Served;
 
 use milepost_dsl::Diagnostic;
-use milepost_dsl::model::{Cdc, Dataset, Datastore, Ingestion, PostgresSource, Source};
 use milepost_job_spec::ModelVersion;
 
 use crate::credential::CredentialStore;
@@ -46,6 +46,7 @@ pub(crate) fn plan(served: &Served<'_>, version: &ModelVersion) -> Plan {
         },
         connect: ConnectPlan {
             url: served.config.connect_url.clone(),
+            login: connectors::login(served),
             files: connectors::files(served),
         },
         streams,
@@ -60,30 +61,4 @@ pub(crate) const fn credential_store() -> Option<CredentialStore> {
 /// The scheme by which its tables are named.
 pub(crate) const fn naming_scheme() -> Option<u32> {
     Some(naming::SCHEME)
-}
-
-/// How a store is captured; so far there is one way.
-const fn cdc(store: &Datastore) -> &Cdc {
-    match &store.ingestion {
-        Ingestion::Cdc(cdc) => cdc,
-    }
-}
-
-/// The database that a store is captured from; so far there is one kind.
-const fn source(store: &Datastore) -> &PostgresSource {
-    match &cdc(store).source {
-        Source::Postgres(source) => source,
-    }
-}
-
-/// The schema and the table of a dataset at its source; Postgres looks into `public` where no schema is named.
-fn source_table(dataset: &Dataset) -> (&str, &str) {
-    let name = dataset.source_name.value.as_str();
-    name.split_once('.').unwrap_or(("public", name))
-}
-
-/// The table as the connector and END events call it: `public.customers`.
-fn source_name(dataset: &Dataset) -> String {
-    let (schema, table) = source_table(dataset);
-    format!("{schema}.{table}")
 }

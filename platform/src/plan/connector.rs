@@ -2,13 +2,26 @@
 
 use std::collections::BTreeMap;
 
+use milepost_job_spec::TableRef;
+
 /// All connectors of a platform and the Kafka Connect that runs them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectPlan {
     /// The address of its REST interface; a default, the operator may set another.
     pub url: String,
+    /// Where the login of that interface is, if it asks for one.
+    pub login: Option<ConnectLogin>,
     /// One file per store, in store order.
     pub files: Vec<ConnectorFile>,
+}
+
+/// The environment variables that hold the login of Kafka Connect's REST interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectLogin {
+    /// The variable of the user.
+    pub user_variable: String,
+    /// The variable of the password.
+    pub password_variable: String,
 }
 
 /// The connectors of a store: one file of Terraform.
@@ -31,6 +44,8 @@ pub struct ConnectorPlan {
     pub name: String,
     /// The configuration without `name`. Secrets stand in it as `${env:VARIABLE}` of a config provider.
     pub config: BTreeMap<String, String>,
+    /// The staging table in which the records of each Kafka topic arrive; a source has none.
+    pub arrivals: BTreeMap<String, TableRef>,
     /// May a plan never destroy it? A destroyed source leaves a replication slot that fills the source's disk.
     pub protected: bool,
     /// The resource that has to exist before, and to go after.

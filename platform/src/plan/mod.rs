@@ -5,7 +5,7 @@
 mod connector;
 mod dag;
 
-pub use connector::{ConnectPlan, ConnectorFile, ConnectorPlan};
+pub use connector::{ConnectLogin, ConnectPlan, ConnectorFile, ConnectorPlan};
 pub use dag::{AirflowPlan, AirflowVersion, Bounds, DagFile, DagPlan, PodPlan, RetryPlan};
 
 use std::collections::BTreeMap;

@@ -89,6 +89,7 @@ fn plan() -> Plan {
         },
         connect: ConnectPlan {
             url: text(),
+            login: None,
             files: vec![ConnectorFile {
                 name: "store_shop".to_owned(),
                 store: text(),
@@ -96,6 +97,7 @@ fn plan() -> Plan {
                     resource: "shop_source".to_owned(),
                     name: text(),
                     config: [("topics".to_owned(), text())].into(),
+                    arrivals: BTreeMap::new(),
                     protected: true,
                     after: None,
                 }],
