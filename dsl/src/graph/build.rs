@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::{Export, History, Ingest, IngestedDataset, IntentionGraph};
-use crate::model::{DatasetId, Group, GroupId, Ingestion, Model, PlatformId, Retention};
+use crate::model::{DatasetId, Group, GroupId, Model, PlatformId, Retention};
 use crate::spec::Consistency;
 
 impl IntentionGraph {
@@ -90,8 +90,7 @@ fn ingests(model: &Model, asked: BTreeMap<DatasetId, IngestedDataset>) -> Vec<In
     let mut ingests: Vec<Ingest> = Vec::new();
     for (id, dataset) in asked {
         let store = model.datasets[id].store;
-        let Ingestion::Cdc(cdc) = &model.datastores[store].ingestion;
-        let together = match cdc.consistency {
+        let together = match model.datastores[store].ingestion.consistency {
             Consistency::MultiDataset => true,
             Consistency::SingleDataset => false,
         };

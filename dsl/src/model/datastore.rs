@@ -1,11 +1,10 @@
-use super::TeamId;
 use super::arena::id;
+use super::{Ingestion, TeamId};
 use crate::Spanned;
 use crate::scalar::{
-    ClassificationName, ColumnName, CredentialName, CredentialType, Cron, DataType, DatasetName,
-    DatastoreName, Line, LocationPath,
+    ClassificationName, ColumnName, CredentialName, CredentialType, DataType, DatasetName,
+    DatastoreName,
 };
-use crate::spec::Consistency;
 
 id!(
     /// Which datastore.
@@ -15,12 +14,6 @@ id!(
     /// Which dataset.
     DatasetId
 );
-
-/// Where PostgreSQL listens if nobody says otherwise.
-pub const DEFAULT_POSTGRES_PORT: u16 = 5432;
-
-/// Every five minutes: seldom enough for a pod per batch, often enough for most readers.
-pub const DEFAULT_SCHEDULE: &str = "*/5 * * * *";
 
 /// Datasets of one source.
 #[derive(Debug, Clone)]
@@ -33,46 +26,6 @@ pub struct Datastore {
     pub ingestion: Ingestion,
     /// What it holds, as written.
     pub datasets: Vec<DatasetId>,
-}
-
-/// How the data of a datastore comes in.
-#[derive(Debug, Clone)]
-pub enum Ingestion {
-    /// Change data capture.
-    Cdc(Cdc),
-}
-
-/// Change data capture from one database.
-#[derive(Debug, Clone)]
-pub struct Cdc {
-    /// The database.
-    pub source: Source,
-    /// The credential with which it is read.
-    pub credential: Credential,
-    /// What is merged as one transaction.
-    pub consistency: Consistency,
-    /// When batches are merged. The place is the datastore's name where nobody said it.
-    pub schedule: Spanned<Cron>,
-}
-
-/// The database that is captured.
-#[derive(Debug, Clone)]
-pub enum Source {
-    /// PostgreSQL.
-    Postgres(PostgresSource),
-}
-
-/// A PostgreSQL database that is captured.
-#[derive(Debug, Clone)]
-pub struct PostgresSource {
-    /// The host.
-    pub host: Spanned<Line>,
-    /// The port.
-    pub port: u16,
-    /// The database.
-    pub database: Spanned<Line>,
-    /// Where the data lies.
-    pub locations: Vec<Spanned<LocationPath>>,
 }
 
 /// A named key with a type; never the secret.

@@ -6,15 +6,16 @@
 mod arena;
 mod datastore;
 mod ecosystem;
+mod ingestion;
 mod platform;
 mod workspace;
 
 pub use arena::{Arena, Id};
-pub use datastore::{
-    Cdc, Column, Credential, DEFAULT_POSTGRES_PORT, DEFAULT_SCHEDULE, Dataset, DatasetId,
-    Datastore, DatastoreId, Ingestion, PostgresSource, Source,
-};
+pub use datastore::{Column, Credential, Dataset, DatasetId, Datastore, DatastoreId};
 pub use ecosystem::{Ecosystem, Team, TeamId, Zone, ZoneId};
+pub use ingestion::{
+    Cdc, DEFAULT_SCHEDULE, Database, Ingestion, OracleDatabase, Origin, Source, Topics,
+};
 pub use platform::{Assignment, Implementation, Platform, PlatformId};
 pub use workspace::{Group, GroupId, Retention, Sink, Workspace, WorkspaceId};
 

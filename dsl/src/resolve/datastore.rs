@@ -1,17 +1,12 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::Resolver;
+use super::ingestion::ingestion;
 use super::names::{Names, duplicates};
-use crate::model::{
-    Cdc, Column, Credential, DEFAULT_POSTGRES_PORT, DEFAULT_SCHEDULE, Dataset, DatasetId,
-    Datastore, DatastoreId, Ingestion, PostgresSource, Source,
-};
+use crate::model::{Column, Credential, Dataset, DatasetId, Datastore, DatastoreId};
 use crate::rules::key;
-use crate::scalar::{Cron, did_you_mean};
-use crate::spec::{
-    CdcSpec, ColumnSpec, Consistency, CredentialSpec, DatasetSpec, DatastoreSpec, IngestionSpec,
-    PostgresSourceSpec, SourceSpec,
-};
+use crate::scalar::did_you_mean;
+use crate::spec::{ColumnSpec, CredentialSpec, DatasetSpec, DatastoreSpec};
 use crate::{Span, Spanned};
 
 impl Resolver<'_> {
@@ -180,39 +175,6 @@ fn resolved_column(spec: &ColumnSpec) -> Column {
         data_type: spec.r#type.clone(),
         nullable: spec.nullable.is_some_and(|nullable| nullable.value),
         classifications: spec.classifications.clone().unwrap_or_default(),
-    }
-}
-
-fn ingestion(spec: &DatastoreSpec) -> Ingestion {
-    let IngestionSpec::Cdc(CdcSpec {
-        source,
-        credential,
-        consistency,
-        schedule,
-    }) = &spec.ingestion;
-    let SourceSpec::Postgres(source) = source;
-    Ingestion::Cdc(Cdc {
-        source: Source::Postgres(postgres(source)),
-        credential: Credential::resolve(credential),
-        consistency: consistency
-            .map_or(Consistency::SingleDataset, |consistency| consistency.value),
-        schedule: schedule.clone().unwrap_or_else(|| {
-            let cron: Cron = DEFAULT_SCHEDULE
-                .parse()
-                .expect("the default schedule is one");
-            Spanned::new(cron, spec.name.span)
-        }),
-    })
-}
-
-fn postgres(spec: &PostgresSourceSpec) -> PostgresSource {
-    PostgresSource {
-        host: spec.host.clone(),
-        port: spec
-            .port
-            .map_or(DEFAULT_POSTGRES_PORT, |port| port.value.get()),
-        database: spec.database.clone(),
-        locations: spec.locations.clone().unwrap_or_default(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod datastore;
 mod ecosystem;
+mod ingestion;
 mod names;
 mod platform;
 mod workspace;

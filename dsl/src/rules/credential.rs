@@ -1,7 +1,7 @@
 use super::{About, Rule};
 use std::collections::BTreeMap;
 
-use crate::model::{Implementation, Ingestion};
+use crate::model::Implementation;
 use crate::scalar::CredentialType;
 use crate::spec::CredentialSpec;
 use crate::{Diagnostic, Model, RuleId, Severity};
@@ -89,14 +89,13 @@ fn uses(model: &Model) -> Vec<Use> {
         );
     }
     for store in model.datastores.values() {
-        let Ingestion::Cdc(cdc) = &store.ingestion;
-        uses.push(Use {
+        uses.extend(store.ingestion.cdc().map(|cdc| Use {
             object: store.name.to_string(),
             purpose: "change data capture",
             takes: DATABASE,
             name: cdc.credential.name.to_string(),
             credential_type: cdc.credential.credential_type,
-        });
+        }));
     }
     uses
 }

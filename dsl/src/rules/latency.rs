@@ -1,7 +1,7 @@
 use super::{About, Rule};
 use std::collections::{BTreeSet, HashMap};
 
-use crate::model::{Implementation, Ingestion};
+use crate::model::Implementation;
 use crate::scalar::Duration;
 use crate::{Diagnostic, Model, RuleId, Severity};
 
@@ -26,10 +26,10 @@ impl Rule<Model> for Latency {
         for (id, group) in model.groups.iter() {
             for sink in &group.sinks {
                 let store = &model.datastores[model.datasets[sink.dataset].store];
-                let Ingestion::Cdc(cdc) = &store.ingestion;
+                let schedule = &store.ingestion.schedule;
                 let pause = *pauses
-                    .entry(cdc.schedule.as_str())
-                    .or_insert_with(|| cdc.schedule.longest_pause());
+                    .entry(schedule.as_str())
+                    .or_insert_with(|| schedule.longest_pause());
                 let Some(pause) = pause.filter(|pause| *pause > group.latency.value) else {
                     continue;
                 };
@@ -40,11 +40,11 @@ impl Rule<Model> for Latency {
                 let message = format!(
                     "group `{}` asks for rows at most {} old, and `{path}` is merged `{}`, with \
                      pauses of {pause}",
-                    group.name, group.latency, cdc.schedule.value
+                    group.name, group.latency, schedule.value
                 );
                 findings.push(
                     RULE.finding(model.group_path(id), group.latency.span, message)
-                        .with_related(cdc.schedule.span, "merged by this schedule")
+                        .with_related(schedule.span, "merged by this schedule")
                         .with_help(format!("write `latency: {pause}`, or a tighter schedule")),
                 );
             }

@@ -1,5 +1,4 @@
 use super::{About, Rule};
-use crate::model::{Ingestion, Source};
 use crate::scalar::did_you_mean;
 use crate::{Diagnostic, Model, RuleId, Severity};
 
@@ -21,9 +20,7 @@ impl Rule<Model> for Location {
         let known = &model.ecosystem.locations;
         let mut suggestions = 100;
         for store in model.datastores.values() {
-            let Ingestion::Cdc(cdc) = &store.ingestion;
-            let Source::Postgres(source) = &cdc.source;
-            for location in &source.locations {
+            for location in &store.ingestion.locations {
                 let path = location.to_string();
                 if known.binary_search(&path).is_ok() {
                     continue;

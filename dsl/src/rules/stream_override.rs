@@ -33,10 +33,10 @@ impl Rule<Model> for StreamOverride {
                 .iter()
                 .flat_map(|spec| spec.streams.iter().flatten());
             for (stream, _) in streams {
-                let Some(Ingestion::Cdc(cdc)) = stores.get(stream.store.as_str()) else {
+                let Some(ingestion) = stores.get(stream.store.as_str()) else {
                     continue;
                 };
-                let (fact, help) = match (cdc.consistency, &stream.dataset) {
+                let (fact, help) = match (ingestion.consistency, &stream.dataset) {
                     (Consistency::MultiDataset, None) | (Consistency::SingleDataset, Some(_)) => {
                         continue;
                     }

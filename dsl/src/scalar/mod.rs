@@ -11,6 +11,7 @@ mod location;
 mod name;
 mod reference;
 mod repository;
+mod topic;
 mod written;
 
 pub use credential::CredentialType;
@@ -26,6 +27,7 @@ pub use name::{
 };
 pub use reference::{DatasetRef, ReferenceError, StreamRef, TeamRef};
 pub use repository::{Repository, RepositoryError};
+pub use topic::{TopicName, TopicNameError};
 
 pub(crate) use written::{text, words};
 

@@ -3,7 +3,7 @@ use std::num::NonZeroU16;
 use crate::Spanned;
 use crate::scalar::{
     ClassificationName, ColumnName, CredentialName, CredentialType, Cron, DataType, DatasetName,
-    DatastoreName, Line, LocationPath, TeamRef,
+    DatastoreName, Line, LocationPath, TeamRef, TopicName,
 };
 use crate::yaml::{choice, record};
 
@@ -26,6 +26,8 @@ choice! {
     pub enum IngestionSpec {
         /// Change data capture: every committed change, in order.
         Cdc(CdcSpec) as "cdc",
+        /// Topics that others fill with the events of Debezium.
+        Topics(TopicsSpec) as "topics",
     }
 }
 
@@ -46,17 +48,25 @@ record! {
 choice! {
     /// The database that is captured.
     pub enum SourceSpec {
-        /// PostgreSQL, by logical decoding.
-        Postgres(PostgresSourceSpec) as "postgres",
+        /// PostgreSQL, by logical decoding; port 5432.
+        Postgres(DatabaseSpec) as "postgres",
+        /// MySQL, from its binary log; port 3306.
+        MySql(DatabaseSpec) as "mysql",
+        /// MariaDB, from its binary log; port 3306.
+        MariaDb(DatabaseSpec) as "mariadb",
+        /// Microsoft SQL Server, from its change tables; port 1433.
+        SqlServer(DatabaseSpec) as "sql-server",
+        /// Oracle, by its log miner; port 1521.
+        Oracle(OracleDatabaseSpec) as "oracle",
     }
 }
 
 record! {
-    /// A PostgreSQL database that is captured.
-    pub struct PostgresSourceSpec {
+    /// A database that is captured.
+    pub struct DatabaseSpec {
         /// The host.
         pub host: Spanned<Line>,
-        /// The port; default 5432.
+        /// The port; default that of the kind of source.
         pub port: Option<Spanned<NonZeroU16>>,
         /// The database.
         pub database: Spanned<Line>,
@@ -64,6 +74,63 @@ record! {
         pub locations: Option<Vec<Spanned<LocationPath>>>,
     }
 }
+
+record! {
+    /// An Oracle database that is captured.
+    pub struct OracleDatabaseSpec {
+        /// The host.
+        pub host: Spanned<Line>,
+        /// The port; default 1521.
+        pub port: Option<Spanned<NonZeroU16>>,
+        /// The database: the root container of one with containers.
+        pub database: Spanned<Line>,
+        /// The container that holds the tables; default that the database has none.
+        pub pluggable_database: Option<Spanned<Line>>,
+        /// Where the data lies.
+        pub locations: Option<Vec<Spanned<LocationPath>>>,
+    }
+}
+
+record! {
+    /// Topics that others fill with the events of Debezium, as JSON with schemas. A dataset's topic is `<prefix>.<from>`.
+    pub struct TopicsSpec {
+        /// Which of Debezium's connectors fills them.
+        pub connector: Spanned<SourceKind>,
+        /// What their names begin with.
+        pub prefix: Spanned<TopicName>,
+        /// The topic of transactions, if the connector writes one.
+        pub transactions: Option<Spanned<TopicName>>,
+        /// Where the data lies.
+        pub locations: Option<Vec<Spanned<LocationPath>>>,
+        /// What is merged as one transaction; default `single-dataset`.
+        pub consistency: Option<Spanned<Consistency>>,
+        /// When batches are merged; default `*/5 * * * *`.
+        pub schedule: Option<Spanned<Cron>>,
+    }
+}
+
+/// Which of Debezium's connectors makes the events: it decides what they say of positions, types and names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SourceKind {
+    /// PostgreSQL.
+    Postgres,
+    /// MySQL.
+    MySql,
+    /// MariaDB.
+    MariaDb,
+    /// Microsoft SQL Server.
+    SqlServer,
+    /// Oracle.
+    Oracle,
+}
+
+crate::scalar::words!(SourceKind, "a kind of source" {
+    Postgres => "postgres",
+    MySql => "mysql",
+    MariaDb => "mariadb",
+    SqlServer => "sql-server",
+    Oracle => "oracle",
+});
 
 record! {
     /// A named key with a type; the secret lives in the platform's credential store.
@@ -94,7 +161,7 @@ record! {
     pub struct DatasetSpec in "#" {
         /// The dataset's name, unique in its datastore.
         pub name: Spanned<DatasetName>,
-        /// What the source calls it, such as `public.customers`; default its name.
+        /// What the source calls it, such as `public.customers`; default its name. For topics: their names without the prefix.
         pub from: Option<Spanned<Line>>,
         /// The columns that tell its rows apart, in key order.
         pub key: Vec<Spanned<ColumnName>>,

@@ -12,14 +12,14 @@ mod zone;
 
 pub use assignment::AssignmentSpec;
 pub use datastore::{
-    CdcSpec, ColumnSpec, Consistency, CredentialSpec, DatasetSpec, DatastoreSpec, IngestionSpec,
-    PostgresSourceSpec, SourceSpec,
+    CdcSpec, ColumnSpec, Consistency, CredentialSpec, DatabaseSpec, DatasetSpec, DatastoreSpec,
+    IngestionSpec, OracleDatabaseSpec, SourceKind, SourceSpec, TopicsSpec,
 };
 pub use ecosystem::{EcosystemSpec, LocationSpec, VendorSpec};
 pub use platform::{
-    AirflowSpec, AirflowVersion, ExternalSpec, GitSpec, ImplementationSpec, KafkaConnectSpec,
-    KafkaSpec, KubernetesPostgresSpec, OverridesSpec, PlatformPostgresSpec, PlatformSpec,
-    SlackSpec, StreamOverrideSpec,
+    AirflowSpec, AirflowVersion, ConnectorResources, ExternalSpec, GitSpec, ImplementationSpec,
+    KafkaConnectSpec, KafkaSpec, KubernetesPostgresSpec, OverridesSpec, PlatformPostgresSpec,
+    PlatformSpec, SlackSpec, StreamOverrideSpec,
 };
 pub use team::TeamSpec;
 pub use workspace::{

@@ -78,8 +78,24 @@ record! {
         pub host: Spanned<Line>,
         /// The credential for the REST interface, if it asks for one.
         pub credential: Option<CredentialSpec>,
+        /// As what connectors are rendered; default `terraform`.
+        pub resources: Option<Spanned<ConnectorResources>>,
     }
 }
+
+/// As what connectors are rendered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ConnectorResources {
+    /// Terraform, applied through Kafka Connect's REST interface.
+    Terraform,
+    /// `KafkaConnector` resources of Strimzi, in the namespace of the platform.
+    Strimzi,
+}
+
+crate::scalar::words!(ConnectorResources, "a kind of resources" {
+    Terraform => "terraform",
+    Strimzi => "strimzi",
+});
 
 record! {
     /// The Postgres database that holds staging and merge tables.

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 
 use milepost_dsl::graph::Ingest;
-use milepost_dsl::model::{Dataset, Datastore};
+use milepost_dsl::model::{Cdc, Dataset, Datastore};
+use milepost_dsl::spec::SourceKind;
 use milepost_job_spec::TableRef;
 
-use super::{Served, cdc, source, source_name};
+use super::Served;
+use super::topics::StoreTopics;
+use crate::naming::source_table::SourceTable;
 use crate::naming::{self, kafka, postgres as names, terraform};
 use crate::plan::{ConnectLogin, ConnectorFile, ConnectorPlan};
 use crate::type_mapping::{PLACEHOLDER, is_document};
@@ -46,40 +49,45 @@ fn file(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Connecto
         .map(|ingested| &served.model.datasets[ingested.dataset])
         .collect();
     datasets.sort_by_key(|dataset| dataset.name.as_str());
-    let source = ConnectorPlan {
-        resource: terraform::source(name),
-        name: kafka::source_connector(platform, name),
-        config: source_settings(platform, store, &datasets),
-        arrivals: BTreeMap::new(),
-        protected: true,
-        after: None,
-    };
+    let topics = StoreTopics::of(platform, store);
+    let source = store
+        .ingestion
+        .cdc()
+        .filter(|cdc| cdc.source.kind() == SourceKind::Postgres)
+        .map(|cdc| ConnectorPlan {
+            resource: terraform::source(name),
+            name: kafka::source_connector(platform, name),
+            config: source_settings(platform, store, cdc, &datasets),
+            arrivals: BTreeMap::new(),
+            protected: true,
+            after: None,
+        });
+    let after = source.as_ref().map(|source| source.resource.clone());
     let sink = ConnectorPlan {
         resource: terraform::sink(name),
         name: kafka::sink_connector(platform, name),
-        config: sink_settings(served, name, &datasets),
-        arrivals: arrivals(platform, name, &datasets),
+        config: sink_settings(served, store, &datasets),
+        arrivals: arrivals(platform, store, &datasets),
         protected: false,
-        after: Some(source.resource.clone()),
+        after: after.clone(),
     };
     let control = ingests
         .iter()
         .any(|ingest| ingest.together)
-        .then(|| ConnectorPlan {
+        .then_some(topics.transactions)
+        .flatten()
+        .map(|topic| ConnectorPlan {
             resource: terraform::control(name),
             name: kafka::control_connector(platform, name),
-            config: control_settings(served, name),
-            arrivals: BTreeMap::from([(
-                kafka::transaction_topic(&kafka::topic_prefix(platform, name)),
-                names::control_table(platform, name),
-            )]),
+            config: control_settings(served, name, &topic),
+            arrivals: BTreeMap::from([(topic.into_owned(), names::control_table(platform, name))]),
             protected: false,
-            after: Some(source.resource.clone()),
+            after,
         });
     ConnectorFile {
         name: terraform::file(name),
         store: name.to_owned(),
-        connectors: [Some(source), Some(sink), control]
+        connectors: [source, Some(sink), control]
             .into_iter()
             .flatten()
             .collect(),
@@ -87,31 +95,41 @@ fn file(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Connecto
 }
 
 /// The staging table of each topic.
-fn arrivals(platform: &str, store: &str, datasets: &[&Dataset]) -> BTreeMap<String, TableRef> {
-    let prefix = kafka::topic_prefix(platform, store);
-    let topic = |dataset: &Dataset| kafka::table_topic(&prefix, &source_name(dataset));
+fn arrivals(
+    platform: &str,
+    store: &Datastore,
+    datasets: &[&Dataset],
+) -> BTreeMap<String, TableRef> {
+    let topics = StoreTopics::of(platform, store);
+    let store = store.name.as_str();
     datasets
         .iter()
         .map(|dataset| {
             let table = names::staging_table(platform, store, dataset.name.as_str());
-            (topic(dataset), table)
+            (topics.of_dataset(dataset), table)
         })
         .collect()
 }
 
-fn source_settings(platform: &str, store: &Datastore, datasets: &[&Dataset]) -> Settings {
+fn source_settings(
+    platform: &str,
+    store: &Datastore,
+    cdc: &Cdc,
+    datasets: &[&Dataset],
+) -> Settings {
     let name = store.name.as_str();
-    let database = source(store);
-    let credential = cdc(store).credential.name.as_str();
+    let database = cdc.source.database();
+    let credential = cdc.credential.name.as_str();
+    let listed = |dataset: &Dataset| SourceTable::of(&store.ingestion, dataset).listed;
     let tables: Vec<String> = datasets
         .iter()
-        .map(|dataset| regex_of(&source_name(dataset)))
+        .map(|dataset| regex_of(&listed(dataset)))
         .collect();
     // What the model leaves out is not read: a column that staging lacks would stop the sink.
     let columns: Vec<String> = datasets
         .iter()
         .flat_map(|dataset| {
-            let table = source_name(dataset);
+            let table = listed(dataset);
             let columns = dataset.columns.iter();
             columns.map(move |column| regex_of(&format!("{table}.{}", column.name)))
         })
@@ -162,7 +180,7 @@ fn source_settings(platform: &str, store: &Datastore, datasets: &[&Dataset]) -> 
         ),
         ("database.hostname".to_owned(), database.host.to_string()),
         ("database.port".to_owned(), database.port.to_string()),
-        ("database.dbname".to_owned(), database.database.to_string()),
+        ("database.dbname".to_owned(), database.name.to_string()),
         ("database.user".to_owned(), secret(credential, "_USER")),
         (
             "database.password".to_owned(),
@@ -174,12 +192,13 @@ fn source_settings(platform: &str, store: &Datastore, datasets: &[&Dataset]) -> 
     settings
 }
 
-fn sink_settings(served: &Served<'_>, store: &str, datasets: &[&Dataset]) -> Settings {
+fn sink_settings(served: &Served<'_>, store: &Datastore, datasets: &[&Dataset]) -> Settings {
     let platform = served.platform.name.as_str();
-    let prefix = kafka::topic_prefix(platform, store);
+    let of_store = StoreTopics::of(platform, store);
+    let store = store.name.as_str();
     let topics: Vec<String> = datasets
         .iter()
-        .map(|dataset| kafka::table_topic(&prefix, &source_name(dataset)))
+        .map(|dataset| of_store.of_dataset(dataset))
         .collect();
     let mut all = jdbc_settings(served);
     all.extend(json_converters());
@@ -256,9 +275,8 @@ fn sink_settings(served: &Served<'_>, store: &str, datasets: &[&Dataset]) -> Set
     all
 }
 
-fn control_settings(served: &Served<'_>, store: &str) -> Settings {
+fn control_settings(served: &Served<'_>, store: &str, topic: &str) -> Settings {
     let platform = served.platform.name.as_str();
-    let prefix = kafka::topic_prefix(platform, store);
     let TableRef { schema, name } = names::control_table(platform, store);
     let mut all = jdbc_settings(served);
     all.extend(settings(&[
@@ -278,7 +296,7 @@ fn control_settings(served: &Served<'_>, store: &str) -> Settings {
         ("transforms.wrap.field", "payload"),
     ]));
     all.extend([
-        ("topics".to_owned(), kafka::transaction_topic(&prefix)),
+        ("topics".to_owned(), topic.to_owned()),
         (
             "collection.name.format".to_owned(),
             format!("{schema}.{name}"),

@@ -5,7 +5,7 @@ use milepost_dsl::model::Datastore;
 
 use super::{
     DEADLINE_MARGIN_SECONDS, DEFAULT_RUN_SECONDS, DEFAULT_STARTUP_SECONDS, DEFAULT_STOP_SECONDS,
-    Served, cdc, streams,
+    Served, streams,
 };
 use crate::naming;
 use crate::plan::{DagFile, DagPlan, PodPlan};
@@ -53,7 +53,7 @@ fn dag(served: &Served<'_>, store: &Datastore, ingest: &Ingest) -> DagPlan {
     let schedule = served
         .settings(ingest)
         .and_then(|settings| settings.schedule.as_ref())
-        .unwrap_or(&cdc(store).schedule);
+        .unwrap_or(&store.ingestion.schedule);
     let mut arguments = vec!["merge".to_owned()];
     for (option, value) in [
         ("--platform", Some(key.platform.as_str())),

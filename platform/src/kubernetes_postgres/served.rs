@@ -6,7 +6,7 @@ use milepost_dsl::scalar::StreamRef;
 use milepost_dsl::spec::{CredentialSpec, KubernetesPostgresSpec, StreamOverrideSpec};
 use milepost_dsl::{IntentionGraph, Model, Spanned};
 
-use super::{KubernetesPostgresConfig, cdc};
+use super::KubernetesPostgresConfig;
 
 /// A platform and what is asked of it: the subject of the platform's rules and the input of its plan.
 #[derive(Debug)]
@@ -117,10 +117,12 @@ impl<'a> Served<'a> {
         ] {
             uses.extend(credential.map(|credential| of_platform(part, credential, false)));
         }
-        uses.extend(self.stores().into_iter().map(|(store, _)| CredentialUse {
-            object: store.name.to_string(),
-            credential: cdc(store).credential.clone(),
-            by_connectors: true,
+        uses.extend(self.stores().into_iter().filter_map(|(store, _)| {
+            Some(CredentialUse {
+                object: store.name.to_string(),
+                credential: store.ingestion.cdc()?.credential.clone(),
+                by_connectors: true,
+            })
         }));
         uses
     }

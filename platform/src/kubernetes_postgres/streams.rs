@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milepost_dsl::graph::{History, Ingest, IngestedDataset};
-use milepost_dsl::model::{Column, Retention};
+use milepost_dsl::model::{Column, Datastore, Retention};
 use milepost_dsl::scalar::CredentialType;
 use milepost_dsl::spec;
 use milepost_job_spec::{
@@ -12,12 +12,14 @@ use milepost_job_spec::{
     StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
 };
 
+use super::topics::StoreTopics;
 use super::{
     DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_ROWS, Served,
-    credential_store, source_name,
+    credential_store,
 };
 use crate::naming;
 use crate::naming::postgres as names;
+use crate::naming::source_table::SourceTable;
 use crate::type_mapping;
 
 /// The spec of every stream by its file.
@@ -91,7 +93,8 @@ fn workspaces(served: &Served<'_>) -> Vec<WorkspaceSchema> {
 
 fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     let platform = served.platform.name.as_str();
-    let store = served.model.datastores[ingest.store].name.as_str();
+    let store = &served.model.datastores[ingest.store];
+    let topics = StoreTopics::of(platform, store);
     let mut datasets: Vec<DatasetSpec> = ingest
         .datasets
         .iter()
@@ -103,9 +106,8 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
         stream: key(served, ingest),
         source: SourcePosition::Postgres,
         datasets,
-        transactions: ingest
-            .together
-            .then(|| names::control_table(platform, store)),
+        transactions: (ingest.together && topics.transactions.is_some())
+            .then(|| names::control_table(platform, store.name.as_str())),
         limits: Limits {
             max_rows: served
                 .settings(ingest)
@@ -126,9 +128,11 @@ pub(super) fn key(served: &Served<'_>, ingest: &Ingest) -> StreamKey {
     }
 }
 
-fn dataset(served: &Served<'_>, store: &str, ingested: &IngestedDataset) -> DatasetSpec {
+fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -> DatasetSpec {
     let platform = served.platform.name.as_str();
     let dataset = &served.model.datasets[ingested.dataset];
+    let table = SourceTable::of(&store.ingestion, dataset);
+    let store = store.name.as_str();
     let name = dataset.name.as_str();
     let strategy = match ingested.history {
         History::LiveOnly => Strategy::LiveOnly,
@@ -146,7 +150,7 @@ fn dataset(served: &Served<'_>, store: &str, ingested: &IngestedDataset) -> Data
     };
     DatasetSpec {
         name: name.to_owned(),
-        source_name: source_name(dataset),
+        source_name: table.collection,
         naming: naming::SCHEME,
         staging: names::staging_table(platform, store, name),
         merge: names::merge_table(platform, store, name),

@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod kubernetes;
 pub mod postgres;
 pub mod source;
+pub mod source_table;
 pub mod terraform;
 
 use milepost_job_spec::Digest;

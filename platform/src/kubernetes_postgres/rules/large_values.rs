@@ -2,7 +2,8 @@ use milepost_dsl::rules::{About, Rule};
 use milepost_dsl::{Diagnostic, RuleId, Severity};
 
 use super::{dataset_path, listed};
-use crate::kubernetes_postgres::{Served, source_name};
+use crate::kubernetes_postgres::Served;
+use crate::naming::source_table::SourceTable;
 use crate::type_mapping;
 
 static ABOUT: About = About {
@@ -51,7 +52,7 @@ impl Rule<Served<'_>> for LargeValues {
                     )
                     .with_help(format!(
                         "run `alter table {} replica identity full` at the source",
-                        source_name(dataset)
+                        SourceTable::of(&store.ingestion, dataset).listed
                     )),
             );
         }

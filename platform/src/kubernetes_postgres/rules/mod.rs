@@ -27,7 +27,7 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &reserved_name::ReservedName,
     &shared_database::SharedDatabase,
     &shortened_name::ShortenedName,
-    &source_table::SourceTable,
+    &source_table::SourceTableRule,
     &unmappable_type::UnmappableType,
     &unused_override::UnusedOverride,
 ];

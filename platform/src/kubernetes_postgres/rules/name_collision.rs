@@ -4,8 +4,9 @@ use milepost_dsl::rules::{About, Rule};
 use milepost_dsl::{Diagnostic, RuleId, Severity, Span};
 
 use super::{column_path, dataset_path};
-use crate::kubernetes_postgres::{Served, source_name};
-use crate::naming::{kafka, postgres};
+use crate::kubernetes_postgres::Served;
+use crate::kubernetes_postgres::topics::StoreTopics;
+use crate::naming::postgres;
 
 static ABOUT: About = About {
     id: RuleId::new("name-collision"),
@@ -57,8 +58,7 @@ impl Rule<Served<'_>> for NameCollision {
             ] {
                 taken.take("table", table.to_string(), named(), findings);
             }
-            let prefix = kafka::topic_prefix(platform, store_name);
-            let topic = kafka::table_topic(&prefix, &source_name(dataset));
+            let topic = StoreTopics::of(platform, store).of_dataset(dataset);
             taken.take("topic", topic, named(), findings);
             let workspaces: BTreeSet<_> = ingested
                 .consumers

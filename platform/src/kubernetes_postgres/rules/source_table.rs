@@ -3,7 +3,8 @@ use milepost_dsl::{Diagnostic, RuleId, Severity};
 use milepost_job_spec::MAX_IDENT_BYTES;
 
 use super::dataset_path;
-use crate::kubernetes_postgres::{Served, source_table};
+use crate::kubernetes_postgres::Served;
+use crate::naming::source_table::SourceTable;
 
 static ABOUT: About = About {
     id: RuleId::new("source-table"),
@@ -16,16 +17,17 @@ static ABOUT: About = About {
 
 /// Tables that the connector cannot name.
 #[derive(Debug)]
-pub(super) struct SourceTable;
+pub(super) struct SourceTableRule;
 
-impl Rule<Served<'_>> for SourceTable {
+impl Rule<Served<'_>> for SourceTableRule {
     fn about(&self) -> &'static About {
         &ABOUT
     }
 
     fn check(&self, served: &Served<'_>, findings: &mut Vec<Diagnostic>) {
         for (store, dataset, _) in served.datasets() {
-            let (schema, table) = source_table(dataset);
+            let names = SourceTable::of(&store.ingestion, dataset);
+            let (schema, table) = names.listed.split_once('.').unwrap_or_default();
             let legal = |name: &str| {
                 !name.is_empty()
                     && name.len() <= MAX_IDENT_BYTES
