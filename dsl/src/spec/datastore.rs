@@ -132,6 +132,20 @@ crate::scalar::words!(SourceKind, "a kind of source" {
     Oracle => "oracle",
 });
 
+impl SourceKind {
+    /// Its makers' name for it, in sentences.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Postgres => "Postgres",
+            Self::MySql => "MySQL",
+            Self::MariaDb => "MariaDB",
+            Self::SqlServer => "SQL Server",
+            Self::Oracle => "Oracle",
+        }
+    }
+}
+
 record! {
     /// A named key with a type; the secret lives in the platform's credential store.
     pub struct CredentialSpec {

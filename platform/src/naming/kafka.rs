@@ -28,17 +28,19 @@ pub fn publication(platform: &str, store: &str) -> String {
     topic_prefix(platform, store)
 }
 
-/// The topic that Debezium writes a table's events to: its own rule, an illegal character becomes `_`.
+/// The topic that Debezium writes a table's events to, by its own rule: what is illegal becomes `_`, what is too long is cut.
 #[must_use]
 pub fn table_topic(prefix: &str, source_table: &str) -> String {
-    let table: String = source_table
-        .chars()
-        .map(|c| match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => c,
-            _ => '_',
-        })
-        .collect();
-    format!("{prefix}.{table}")
+    let mut topic = format!("{prefix}.");
+    for c in source_table.chars() {
+        match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '_' | '-' => topic.push(c),
+            // Java counts in UTF-16: a character beyond its first plane is two.
+            _ => topic.extend(std::iter::repeat_n('_', c.len_utf16())),
+        }
+    }
+    topic.truncate(MAX_TOPIC_BYTES);
+    topic
 }
 
 /// The topic that Debezium writes BEGIN and END of transactions to.
@@ -47,10 +49,10 @@ pub fn transaction_topic(prefix: &str) -> String {
     format!("{prefix}.transaction")
 }
 
-/// Can Kafka hold a topic of this name?
+/// Does the topic of a table fit whole?
 #[must_use]
-pub const fn topic_fits(topic: &str) -> bool {
-    topic.len() <= MAX_TOPIC_BYTES
+pub fn topic_fits(prefix: &str, source_table: &str) -> bool {
+    prefix.len() + 1 + source_table.encode_utf16().count() <= MAX_TOPIC_BYTES
 }
 
 /// The connector that reads a store.
@@ -115,12 +117,25 @@ mod tests {
         }
 
         #[test]
-        fn a_topic_has_only_legal_characters(prefix in "[a-z_]{1,10}", table in ".{1,80}") {
+        fn a_topic_is_legal(prefix in "[a-z_]{1,10}", table in ".{1,300}") {
             let topic = table_topic(&prefix, &table);
+            prop_assert!(topic.len() <= MAX_TOPIC_BYTES);
+            let longer = format!("{table}x");
+            prop_assert_eq!(topic_fits(&prefix, &longer), table_topic(&prefix, &longer) != topic);
             prop_assert!(
                 topic.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
                 "{}", topic
             );
         }
+    }
+
+    #[test]
+    fn topics_are_called_as_debezium_calls_them() {
+        assert_eq!(
+            table_topic("p", "public.Order lines"),
+            "p.public.Order_lines"
+        );
+        assert_eq!(table_topic("p", "caf\u{e9}.\u{1f600}"), "p.caf_.__");
+        assert_eq!(table_topic("p", &"x".repeat(300)).len(), MAX_TOPIC_BYTES);
     }
 }

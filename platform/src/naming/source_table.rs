@@ -4,7 +4,7 @@
 //! the schema for SQL Server; END events do for Oracle too.
 
 use milepost_dsl::model::{Dataset, Ingestion, Origin, Source};
-use milepost_dsl::spec::SourceKind;
+use milepost_dsl::spec::{Consistency, SourceKind};
 
 /// The schema of SQL Server where nobody names one.
 const SQL_SERVER_SCHEMA: &str = "dbo";
@@ -65,6 +65,30 @@ impl SourceTable {
         }
     }
 
+    /// Can `from` be the name of a table at the source?
+    #[must_use]
+    pub fn is_legal(ingestion: &Ingestion, from: &str) -> bool {
+        let parts: Vec<&str> = from.split('.').collect();
+        let (fewest, most) = match &ingestion.origin {
+            Origin::Cdc(_) if ingestion.kind() == SourceKind::Oracle => (2, 2),
+            Origin::Cdc(_) => (1, 2),
+            // Only END events have to be understood; a topic may be called anything.
+            Origin::Topics(topics) => {
+                match (topics.transactions.is_some(), ingestion.consistency) {
+                    (true, Consistency::MultiDataset) => match ingestion.kind() {
+                        SourceKind::Postgres | SourceKind::MySql | SourceKind::MariaDb => (2, 2),
+                        SourceKind::SqlServer | SourceKind::Oracle => (3, 3),
+                    },
+                    (false, _) | (true, Consistency::SingleDataset) => return !from.is_empty(),
+                }
+            }
+        };
+        (fewest..=most).contains(&parts.len())
+            && parts
+                .iter()
+                .all(|part| is_identifier(ingestion.kind(), part))
+    }
+
     /// Of topics that others fill `from` is what follows the prefix. Oracle's topics leave out the container that END events
     /// name; where `from` has it, it is for those.
     fn in_topics(kind: SourceKind, from: &str) -> Self {
@@ -89,5 +113,135 @@ impl SourceTable {
             topic: name.clone(),
             collection: name,
         }
+    }
+}
+
+/// Can a schema, database or table of a source have the name, and can a connector's list say it?
+#[must_use]
+pub fn is_identifier(kind: SourceKind, name: &str) -> bool {
+    let fits = match kind {
+        SourceKind::Postgres => name.len() <= 63,
+        SourceKind::MySql | SourceKind::MariaDb => name.chars().count() <= 64,
+        SourceKind::SqlServer => name.encode_utf16().count() <= 128,
+        SourceKind::Oracle => name.len() <= 128,
+    };
+    fits && !name.is_empty() && !name.contains(['.', ',', '\0'])
+}
+
+#[cfg(test)]
+mod tests {
+    use milepost_dsl::{Model, Sources};
+    use test_case::test_case;
+
+    use super::*;
+
+    fn model(ingestion: &str, from: &str) -> Model {
+        let text = format!(
+            "kind: Ecosystem\nname: acme\nlanguage: 1\nrepository: github:acme/model@ecosystem\n\
+             live: github:acme/model@main\nzones: {{europe: \"github:acme/model@europe\"}}\n\
+             platforms: {{main: \"github:acme/main@main\"}}\n---\n\
+             kind: Platform\nname: main\nimplementation: {{external: {{}}}}\n---\n\
+             kind: GovernanceZone\nname: europe\nteams: {{sales: \"github:acme/sales@main\"}}\n---\n\
+             kind: Team\nname: europe/sales\n---\n\
+             kind: Datastore\nname: shop\nteam: europe/sales\ningestion: {ingestion}\n\
+             datasets: [{{name: rows, from: \"{from}\", key: [id], columns: [{{name: id, type: bigint}}]}}]\n"
+        );
+        let sources: Sources = [("model.yaml", text)].into_iter().collect();
+        let checked = milepost_dsl::check(&sources);
+        checked
+            .model
+            .unwrap_or_else(|| panic!("{:?}", checked.diagnostics))
+    }
+
+    fn cdc(source: &str) -> String {
+        format!(
+            "{{cdc: {{source: {{{source}}}, credential: {{name: reader, type: username-password}}}}}}"
+        )
+    }
+
+    fn topics(connector: &str) -> String {
+        format!(
+            "{{topics: {{connector: {connector}, prefix: crm, transactions: crm.transaction, \
+             consistency: multi-dataset}}}}"
+        )
+    }
+
+    fn names(model: &Model) -> (SourceTable, bool) {
+        let store = model.datastores.values().next().unwrap();
+        let dataset = model.datasets.values().next().unwrap();
+        let legal = SourceTable::is_legal(&store.ingestion, dataset.source_name.as_str());
+        (SourceTable::of(&store.ingestion, dataset), legal)
+    }
+
+    const POSTGRES: &str = "postgres: {host: db, database: shop}";
+    const MYSQL: &str = "mysql: {host: db, database: shop}";
+    const MARIADB: &str = "mariadb: {host: db, database: shop}";
+    const SQL_SERVER: &str = "sql-server: {host: db, database: Shop}";
+    const ORACLE: &str = "oracle: {host: db, database: orclcdb, pluggable-database: orclpdb1}";
+    const PLAIN_ORACLE: &str = "oracle: {host: db, database: orcl}";
+
+    #[test_case(POSTGRES, "rows", ["public.rows"; 3])]
+    #[test_case(POSTGRES, "sales.rows", ["sales.rows"; 3])]
+    #[test_case(MYSQL, "rows", ["shop.rows"; 3])]
+    #[test_case(MYSQL, "stock.rows", ["stock.rows"; 3])]
+    #[test_case(MARIADB, "rows", ["shop.rows"; 3])]
+    #[test_case(SQL_SERVER, "rows", ["dbo.rows", "Shop.dbo.rows", "Shop.dbo.rows"])]
+    #[test_case(SQL_SERVER, "sales.rows", ["sales.rows", "Shop.sales.rows", "Shop.sales.rows"])]
+    #[test_case(ORACLE, "SALES.ROWS", ["SALES.ROWS", "SALES.ROWS", "ORCLPDB1.SALES.ROWS"])]
+    #[test_case(PLAIN_ORACLE, "SALES.ROWS", ["SALES.ROWS", "SALES.ROWS", "ORCL.SALES.ROWS"])]
+    fn a_table_is_called_as_its_connector_calls_it(
+        source: &str,
+        from: &str,
+        [listed, topic, collection]: [&str; 3],
+    ) {
+        let (names, legal) = names(&model(&cdc(source), from));
+        assert!(legal);
+        let expected = SourceTable {
+            listed: listed.to_owned(),
+            topic: topic.to_owned(),
+            collection: collection.to_owned(),
+        };
+        assert_eq!(names, expected);
+    }
+
+    #[test_case("postgres", "sales.rows", "sales.rows")]
+    #[test_case("mysql", "shop.rows", "shop.rows")]
+    #[test_case("sql-server", "shop.dbo.rows", "shop.dbo.rows")]
+    #[test_case("oracle", "ORCL.SALES.ROWS", "SALES.ROWS")]
+    fn a_topic_of_others_is_called_as_the_model_says(connector: &str, from: &str, topic: &str) {
+        let (names, legal) = names(&model(&topics(connector), from));
+        assert!(legal);
+        assert_eq!(
+            (names.topic.as_str(), names.collection.as_str()),
+            (topic, from)
+        );
+    }
+
+    #[test_case(&cdc(POSTGRES), "a.b.c")]
+    #[test_case(&cdc(MYSQL), "a.b.c")]
+    #[test_case(&cdc(SQL_SERVER), "a.b.c")]
+    #[test_case(&cdc(ORACLE), "ROWS"; "a user of oracle has a schema")]
+    #[test_case(&cdc(POSTGRES), "a,b")]
+    #[test_case(&cdc(MYSQL), "shop."; "no table")]
+    #[test_case(&topics("mysql"), "rows")]
+    #[test_case(&topics("oracle"), "SALES.ROWS")]
+    fn what_is_no_table_is_refused(ingestion: &str, from: &str) {
+        assert!(!names(&model(ingestion, from)).1);
+    }
+
+    #[test]
+    fn names_have_the_bounds_of_their_source() {
+        for (kind, bound) in [
+            (SourceKind::Postgres, 63),
+            (SourceKind::MySql, 64),
+            (SourceKind::MariaDb, 64),
+            (SourceKind::SqlServer, 128),
+            (SourceKind::Oracle, 128),
+        ] {
+            assert!(is_identifier(kind, &"x".repeat(bound)));
+            assert!(!is_identifier(kind, &"x".repeat(bound + 1)));
+        }
+        assert!(is_identifier(SourceKind::MySql, &"\u{e9}".repeat(64)));
+        assert!(!is_identifier(SourceKind::Oracle, &"\u{e9}".repeat(65)));
     }
 }
