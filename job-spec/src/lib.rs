@@ -23,13 +23,14 @@ pub use plan::{
     CONTROL_SCHEMA, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION, PlanError, PlatformPlan,
     StreamEntry, WorkspaceSchema, environment,
 };
-pub use position::SourcePosition;
+pub use position::{SourcePosition, StagingColumn};
 pub use strategy::{Strategy, Versions};
 pub use stream::{
     DatasetSpec, Limits, STREAM_SPEC_VERSION, SpecError, StreamKey, StreamSpec, ViewSpec,
 };
 
-/// Names of the columns that every staging table has beside the dataset's own: `merge.md`, "Staging".
+/// Names of the columns that staging tables have beside the dataset's own; which of them a table has depends on its
+/// source: [`SourcePosition::staging_columns`].
 pub mod staging {
     /// The operation: `c`, `u`, `d`, `r` or `t`.
     pub const OP: &str = "__op";
@@ -47,27 +48,22 @@ pub mod staging {
     pub const SEQUENCE: &str = "__sequence";
     /// The log sequence number of the row.
     pub const LSN: &str = "__lsn";
+    /// Where the row event begins in the binlog file.
+    pub const SOURCE_POS: &str = "__source_pos";
+    /// The place of the row in its event.
+    pub const SOURCE_ROW: &str = "__source_row";
+    /// SQL Server's log sequence number of the commit: `0000002b:00000160:0003`.
+    pub const SOURCE_COMMIT_LSN: &str = "__source_commit_lsn";
+    /// SQL Server's log sequence number of the change.
+    pub const SOURCE_CHANGE_LSN: &str = "__source_change_lsn";
+    /// Oracle's system change number of the commit.
+    pub const SOURCE_COMMIT_SCN: &str = "__source_commit_scn";
     /// The source's transaction.
     pub const TRANSACTION_ID: &str = "__transaction_id";
     /// The place of the row in its transaction.
     pub const TRANSACTION_TOTAL_ORDER: &str = "__transaction_total_order";
     /// Which part of a snapshot the row belongs to, or `false`.
     pub const SNAPSHOT: &str = "__snapshot";
-
-    /// Every staging column beside the dataset's own, in table order, with its Postgres type.
-    pub const COLUMNS: [(&str, &str); 11] = [
-        (OP, "text"),
-        (DELETED, "text"),
-        (SOURCE_TS_US, "bigint"),
-        (SEQUENCE, "text"),
-        (LSN, "bigint"),
-        (TRANSACTION_ID, "text"),
-        (TRANSACTION_TOTAL_ORDER, "bigint"),
-        (SNAPSHOT, "text"),
-        (TOPIC, "text"),
-        (PARTITION, "integer"),
-        (OFFSET, "bigint"),
-    ];
 }
 
 /// Names of the columns that a milestoned table has beside the dataset's own: `merge.md`, "Milestoned".

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{ColumnSpec, PgIdent, SourcePosition, Strategy, TableRef, milestone, staging};
+use crate::{ColumnSpec, PgIdent, SourcePosition, Strategy, TableRef, milestone};
 
 /// The version of the StreamSpec that this release writes; [`StreamSpec::from_json`] reads this one and those before.
 pub const STREAM_SPEC_VERSION: u32 = 1;
@@ -176,6 +176,7 @@ impl StreamSpec {
         if self.limits.max_rows == 0 {
             return fail("`max_rows` is 0".to_owned());
         }
+        let own = self.source.staging_columns();
         for dataset in &self.datasets {
             let name = &dataset.name;
             if dataset.key.is_empty() {
@@ -212,9 +213,7 @@ impl StreamSpec {
             for column in &dataset.columns {
                 let reserved = [milestone::IN, milestone::OUT, milestone::SOURCE_TS];
                 if reserved.contains(&column.name.as_str())
-                    || staging::COLUMNS
-                        .iter()
-                        .any(|(own, _)| *own == column.staged_as.as_str())
+                    || own.iter().any(|own| own.name == column.staged_as.as_str())
                 {
                     return fail(format!(
                         "column `{}` of dataset `{name}` is reserved",

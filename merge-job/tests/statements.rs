@@ -80,7 +80,10 @@ fn staging() {
         events::create(&shape, SourcePosition::Postgres, 1)
     );
     insta::assert_snapshot!("events_survey", events::survey(&[(shape, 1)]));
-    insta::assert_snapshot!("cut_by_offset", cut::by_offset(&dataset));
+    insta::assert_snapshot!(
+        "cut_by_offset",
+        cut::by_offset(&dataset, SourcePosition::Postgres)
+    );
     insta::assert_snapshot!(
         "cut_by_transaction",
         cut::by_transaction(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use milepost_job_spec::{DatasetSpec, TableRef, staging};
+use milepost_job_spec::{DatasetSpec, SourcePosition, TableRef, staging};
 
 use crate::{Image, StagedRow, TransactionEnd};
 
@@ -93,9 +93,10 @@ fn columns(dataset: &DatasetSpec) -> String {
         .columns
         .iter()
         .map(|column| column.staged_as.quoted());
-    let position = staging::COLUMNS
-        .iter()
-        .map(|(name, _)| format!("\"{name}\""));
+    let position = SourcePosition::Postgres
+        .staging_columns()
+        .into_iter()
+        .map(|column| format!("\"{}\"", column.name));
     own.chain(position).collect::<Vec<_>>().join(", ")
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use milepost_job_spec::SourcePosition;
 use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::types::Type;
 
@@ -13,6 +14,7 @@ use crate::error::Error;
 use crate::session::Session;
 use crate::staging::cut::{self, Slice};
 use crate::staging::end::{self, End};
+use crate::staging::position;
 use crate::staging::transaction::{self, Choice, Consumed, Settled, Stretch};
 
 /// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
@@ -122,7 +124,7 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
             Some("end") => {
                 let offset = number(row, 3).unwrap_or(-1);
                 let payload = row.get(4).unwrap_or("");
-                let end = end::read(offset, payload).map_err(|source| Error::Staged {
+                let end = end::read(stream.spec.source, offset, payload).map_err(|source| Error::Staged {
                     what: format!(
                         "the transaction topic of `{}` holds at offset {offset} what is no transaction event ({:?} at line {}, column {})",
                         stream.spec.stream,
@@ -302,7 +304,7 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         .session
         .query(
             "cut the staged rows",
-            &cut::by_offset(dataset),
+            &cut::by_offset(dataset, batch.stream.spec.source),
             &[
                 (&topics, Type::TEXT_ARRAY),
                 (&partitions, Type::INT4_ARRAY),
@@ -421,7 +423,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         let stretches: Vec<Stretch> = rows
             .iter()
             .map(|row| {
-                let stretch = stretch(row);
+                let stretch = stretch(row, spec.source);
                 let part = (stretch.dataset, stretch.topic.clone(), stretch.partition);
                 heads.insert(part, row.get::<_, i64>("head"));
                 stretch
@@ -461,14 +463,16 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
     }
 }
 
-fn stretch(row: &tokio_postgres::Row) -> Stretch {
+fn stretch(row: &tokio_postgres::Row, source: SourcePosition) -> Stretch {
     let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
     Stretch {
         dataset: usize::try_from(row.get::<_, i32>("i")).unwrap_or(0),
         topic: row.get("topic"),
         partition: row.get("part"),
         place: row.get("place"),
-        transaction: row.get("tx"),
+        transaction: row
+            .get::<_, Option<&str>>("tx")
+            .map(|id| position::transaction(source, id).to_owned()),
         rows: count("n"),
         distinct: count("n_distinct"),
         high: row.get("high"),

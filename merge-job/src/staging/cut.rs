@@ -6,7 +6,7 @@
 use milepost_job_spec::{DatasetSpec, SourcePosition};
 
 use crate::control::position::Position;
-use crate::staging::events;
+use crate::staging::position;
 
 /// A stretch of one topic partition: offsets above `position.watermark`, up to `high`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +36,15 @@ pub(crate) fn partitions(staging: &str) -> String {
 /// Returns topic, partition, the highest offset to take and the highest visible one, for each partition that has rows above its watermark. The
 /// rows are shared out evenly between them. A cut never falls between the halves of a key change.
 #[must_use]
-pub fn by_offset(dataset: &DatasetSpec) -> String {
+pub fn by_offset(dataset: &DatasetSpec, source: SourcePosition) -> String {
     let staging = dataset.staging.quoted();
+    let place = position::place_columns(source);
+    let list: String = place.iter().map(|column| format!("n.{column}, ")).collect();
+    let same: String = place
+        .iter()
+        .map(|column| format!(" and b.{column} = a.{column}"))
+        .collect();
+    let transaction = |alias| position::transaction_of(source, alias);
     format!(
         "with known as (select * from unnest($1::text[], $2::integer[], $3::bigint[]) as k(topic, part, watermark)),\n\
          head as (\n  \
@@ -57,14 +64,16 @@ pub fn by_offset(dataset: &DatasetSpec) -> String {
          )\n\
          select c.topic, c.part, coalesce((\n  \
            select b.__connect_offset from {staging} a cross join lateral (\n    \
-             select n.__connect_offset, n.__op, n.__lsn, n.__transaction_id from {staging} n\n     \
+             select n.__connect_offset, n.__op, {list}n.__transaction_id from {staging} n\n     \
               where n.__connect_topic = c.topic and n.__connect_partition = c.part and n.__connect_offset > c.high\n     \
               order by n.__connect_offset limit 1) b\n   \
             where a.__connect_topic = c.topic and a.__connect_partition = c.part and a.__connect_offset = c.high\n     \
-              and a.__op = 'd' and b.__op = 'c' and b.__lsn = a.__lsn\n     \
-              and split_part(b.__transaction_id, ':', 1) is not distinct from split_part(a.__transaction_id, ':', 1)), c.high) as high, c.head\n  \
+              and a.__op = 'd' and b.__op = 'c'{same}\n     \
+              and {after} is not distinct from {before}), c.high) as high, c.head\n  \
            from full_cut c order by 1, 2",
         partitions = partitions(&staging),
+        after = transaction("b"),
+        before = transaction("a"),
     )
 }
 
@@ -78,7 +87,7 @@ pub fn by_offset(dataset: &DatasetSpec) -> String {
 /// rows and replays inside it belong to it, those behind it are a stretch of their own.
 #[must_use]
 pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bool) -> String {
-    let (commit, row, _) = events::position(source);
+    let position::Expressions { commit, row, .. } = position::of(source);
     let parts = datasets
         .iter()
         .enumerate()

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
+use milepost_job_spec::SourcePosition;
 use serde::Deserialize;
+
+use crate::staging::position;
 
 /// The end of a source transaction: how many rows it has in each table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct End {
     /// Offset in the transaction topic.
     pub offset: i64,
-    /// The transaction's number.
+    /// The transaction.
     pub transaction: String,
-    /// The commit position, where the connector tells it.
+    /// Where it is over, if the connector tells: above the commit position of its rows, not above those of later
+    /// transactions.
     pub position: Option<i64>,
     /// Rows by the table's name at the source.
     pub counts: BTreeMap<String, u64>,
@@ -28,16 +32,15 @@ impl End {
     }
 }
 
-/// A transaction's number: connectors write `number` or `number:position`.
-pub(crate) fn number(transaction: &str) -> &str {
-    transaction.split(':').next().unwrap_or(transaction)
-}
-
 /// Reads a row of the transaction topic; none if it is no END.
 ///
 /// # Errors
 /// If the payload is no JSON of the connector's shape.
-pub fn read(offset: i64, payload: &str) -> Result<Option<End>, serde_json::Error> {
+pub fn read(
+    source: SourcePosition,
+    offset: i64,
+    payload: &str,
+) -> Result<Option<End>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Collection {
         data_collection: String,
@@ -62,10 +65,6 @@ pub fn read(offset: i64, payload: &str) -> Result<Option<End>, serde_json::Error
     if event.status != "END" {
         return Ok(None);
     }
-    let (transaction, position) = match event.id.split_once(':') {
-        Some((transaction, position)) => (transaction.to_owned(), position.parse().ok()),
-        None => (event.id, None),
-    };
     let counts = event
         .data_collections
         .unwrap_or_default()
@@ -75,8 +74,8 @@ pub fn read(offset: i64, payload: &str) -> Result<Option<End>, serde_json::Error
         .collect();
     Ok(Some(End {
         offset,
-        transaction,
-        position,
+        transaction: position::transaction(source, &event.id).to_owned(),
+        position: position::end(source, &event.id),
         counts,
     }))
 }
@@ -89,15 +88,20 @@ mod tests {
     fn an_end_names_its_transaction_with_or_without_a_position() {
         let payload = r#"{"status":"END","id":"571:53195832","event_count":1,
             "data_collections":[{"data_collection":"public.a","event_count":1}],"ts_ms":1}"#;
-        let end = read(7, payload).unwrap().unwrap();
+        let end = read(SourcePosition::Postgres, 7, payload).unwrap().unwrap();
         assert_eq!(
             (end.transaction.as_str(), end.position),
             ("571", Some(53_195_832))
         );
         assert_eq!(
-            read(8, r#"{"status":"BEGIN","id":"571","ts_ms":1}"#).unwrap(),
+            read(
+                SourcePosition::Postgres,
+                8,
+                r#"{"status":"BEGIN","id":"571","ts_ms":1}"#
+            )
+            .unwrap(),
             None
         );
-        assert!(read(9, "{").is_err());
+        assert!(read(SourcePosition::Postgres, 9, "{").is_err());
     }
 }

@@ -8,6 +8,8 @@ use std::fmt::Write as _;
 
 use milepost_job_spec::{ColumnSpec, DatasetSpec, Placeholder, SourcePosition};
 
+use crate::staging::position::{self, Expressions};
+
 /// A dataset of a batch, with the names of its temporary tables and columns.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape<'a> {
@@ -175,7 +177,8 @@ pub fn create(shape: &Shape<'_>, source: SourcePosition, slices: usize) -> Strin
 
 fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
     let value = |n: usize| format!("${}", slice * VALUES_PER_SLICE + n);
-    let (commit, row, order) = position(source);
+    let Expressions { commit, row, order } = position::of(source);
+    let transaction = position::transaction_of(source, "s");
     let key = shape.key();
     let fillable = shape.fillable();
     let uncast = format!("s.__connect_offset = any({}::bigint[])", value(5));
@@ -183,7 +186,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
     let mut list = format!(
         "s.__connect_topic as x_topic, s.__connect_partition as x_part, s.__connect_offset as x_off,\n       \
          s.__op as x_op, {commit} as x_commit, {row} as x_row, {order} as x_order,\n       \
-         s.__source_ts_us as x_ts, split_part(s.__transaction_id, ':', 1) as x_tx, s.__snapshot as x_snapshot,\n       \
+         s.__source_ts_us as x_ts, {transaction} as x_tx, s.__snapshot as x_snapshot,\n       \
          {STATE_VALID}::smallint as x_state, false as x_doubt, {} as x_refused",
         refused(shape, &uncast)
     );
@@ -255,21 +258,6 @@ pub fn cast_key(shape: &Shape<'_>) -> String {
         join(casts),
         shape.dataset.staging.quoted()
     )
-}
-
-/// The expressions of commit position, row position and order in the transaction, over staging alias `s`.
-///
-/// The rows of the first transaction after a snapshot have no commit position (`[null,"…"]`): they stand before all
-/// others, at 0, or a connector that restarts from its snapshot would have old rows merged as news (docs/decisions/0001).
-pub(crate) fn position(source: SourcePosition) -> (&'static str, &'static str, &'static str) {
-    match source {
-        SourcePosition::Postgres => (
-            "case when s.__op = 'r' then null when s.__sequence like '[\"%' \
-             then split_part(s.__sequence, '\"', 2)::bigint when s.__sequence like '[null%' then 0 end",
-            "s.__lsn",
-            "s.__transaction_total_order",
-        ),
-    }
 }
 
 /// What Debezium makes of `infinity` in a timestamp without time zone: 25.2 s, less digits in a column of less precision

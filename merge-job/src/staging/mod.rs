@@ -1,6 +1,7 @@
 //! What arrived: where to cut, and the staged rows of a batch as typed events.
 //!
-//! [`cut`] and [`transaction`] decide up to which offset of each partition a batch goes, by what [`end`] reads; [`events`] reads those rows once into a temporary
+//! [`cut`] and [`transaction`] decide up to which offset of each partition a batch goes, by what [`end`] reads; `position` says where
+//! a row or an END stands at its source; [`events`] reads those rows once into a temporary
 //! table per dataset; [`replay`], [`refusal`], [`fill`] and [`quarantine`] then mark and mend them, each only where
 //! a check of the events says that there is something to do.
 
@@ -8,6 +9,7 @@ pub mod cut;
 pub mod end;
 pub mod events;
 pub mod fill;
+pub(crate) mod position;
 pub mod quarantine;
 pub mod refusal;
 pub mod replay;

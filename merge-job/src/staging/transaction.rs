@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::staging::end::{End, number};
+use crate::staging::end::End;
 
 /// The rows of one source transaction in one topic partition: one stretch of offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -249,7 +249,7 @@ impl<'a> Whole<'a> {
             .values()
             .flatten()
             .filter(|stretch| stretch.streamed)
-            .filter_map(|stretch| stretch.transaction.as_deref().map(number))
+            .filter_map(|stretch| stretch.transaction.as_deref())
             .collect();
         let news = ends.iter().filter(|end| !settled.has(end));
         let missing = news.clone().find(|end| {
@@ -276,7 +276,7 @@ impl<'a> Whole<'a> {
             .iter()
             .find(|stretch| stretch.streamed)
             .and_then(|stretch| stretch.transaction.as_deref())
-            .map_or("", number);
+            .unwrap_or_default();
         let Some(end) = self.ends.get(transaction) else {
             return Err(transaction.to_owned());
         };

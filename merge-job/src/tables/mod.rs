@@ -40,7 +40,7 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
     let staging = spec
         .datasets
         .iter()
-        .map(|dataset| (shape::of_staging(dataset), Some(dataset)));
+        .map(|dataset| (shape::of_staging(dataset, spec.source), Some(dataset)));
     for (shape, dataset) in transactions.chain(staging) {
         if !is_refused(&changes, &Object::Schema(shape.table.schema.clone())) {
             changes.extend(difference::of_table(&shape, catalog, dataset).into_changes(&shape));

@@ -1,6 +1,8 @@
 //! What the tables of a stream should be.
 
-use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec, TableRef, milestone, staging};
+use milepost_job_spec::{
+    DatasetSpec, PgIdent, SourcePosition, StreamSpec, TableRef, milestone, staging,
+};
 
 use super::mark::Mark;
 use crate::sql;
@@ -90,7 +92,10 @@ const CLOSED_BOUND: &str = "DEFAULT";
 #[must_use]
 pub fn of_stream(spec: &StreamSpec) -> Vec<TableShape> {
     let transactions = spec.transactions.iter().map(of_transactions);
-    let staging = spec.datasets.iter().map(of_staging);
+    let staging = spec
+        .datasets
+        .iter()
+        .map(|dataset| of_staging(dataset, spec.source));
     let merge = spec.datasets.iter().map(of_merge);
     transactions.chain(staging).chain(merge).collect()
 }
@@ -98,12 +103,12 @@ pub fn of_stream(spec: &StreamSpec) -> Vec<TableShape> {
 /// The table of END events.
 #[must_use]
 pub fn of_transactions(table: &TableRef) -> TableShape {
-    let mut columns: Vec<ColumnShape> = staging::COLUMNS
-        .iter()
-        .filter(|(name, _)| POSITION.contains(name))
-        .map(|(name, data_type)| own(name, data_type, false))
-        .collect();
-    columns.push(own("payload", "text", true));
+    let columns = vec![
+        own(staging::TOPIC, "text", false),
+        own(staging::PARTITION, "integer", false),
+        own(staging::OFFSET, "bigint", false),
+        own("payload", "text", true),
+    ];
     TableShape {
         table: table.clone(),
         purpose: Purpose::Transactions,
@@ -114,15 +119,19 @@ pub fn of_transactions(table: &TableRef) -> TableShape {
 
 /// The staging table of a dataset: every column of the source is nullable, a delete row has the key alone.
 #[must_use]
-pub fn of_staging(dataset: &DatasetSpec) -> TableShape {
+pub fn of_staging(dataset: &DatasetSpec, source: SourcePosition) -> TableShape {
     let sources = dataset.columns.iter().map(|column| ColumnShape {
         name: column.staged_as.clone(),
         data_type: column.staging_type.clone(),
         nullable: true,
     });
-    let owns = staging::COLUMNS
-        .iter()
-        .map(|(name, data_type)| own(name, data_type, !POSITION.contains(name)));
+    let owns = source.staging_columns().into_iter().map(|column| {
+        own(
+            column.name,
+            column.data_type,
+            !POSITION.contains(&column.name),
+        )
+    });
     TableShape {
         table: dataset.staging.clone(),
         purpose: Purpose::Staging,

@@ -1,7 +1,7 @@
 //! The private cluster and the rows that go into it: what the other tests stand on.
 
 use acceptance::{Cluster, Database, compare, stage};
-use milepost_job_spec::{DatasetSpec, Strategy, staging};
+use milepost_job_spec::{DatasetSpec, SourcePosition, Strategy, staging};
 use milepost_simulator::{History, Image, StagedRow};
 
 /// The staging table of a dataset, made by hand.
@@ -10,9 +10,10 @@ fn make_staging(database: &mut Database, dataset: &DatasetSpec) {
         .columns
         .iter()
         .map(|column| format!("{} {}", column.staged_as.quoted(), column.staging_type));
-    let position = staging::COLUMNS
-        .iter()
-        .map(|(name, column_type)| format!("{name} {column_type}"));
+    let position = SourcePosition::Postgres
+        .staging_columns()
+        .into_iter()
+        .map(|column| format!("{} {}", column.name, column.data_type));
     let columns: Vec<String> = own.chain(position).collect();
     database.run(&format!(
         "create schema if not exists main_staging; create table {} ({}, primary key ({}, {}, {}))",
