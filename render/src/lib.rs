@@ -40,6 +40,10 @@ pub fn render(plan: &Plan) -> Result<Artifacts, TemplateError> {
         &["terraform", "main.tf"],
         terraform::main_file(&plan.connect)?,
     );
+    add(
+        &["terraform", "wait-for-running.sh"],
+        terraform::WAIT_FOR_RUNNING.to_owned(),
+    );
     for file in &plan.connect.files {
         let name = format!("{}.tf", file.name);
         add(&["terraform", &name], terraform::store_file(file)?);

@@ -1,4 +1,5 @@
-//! Terraform for Kafka Connect: the provider in `main.tf`, and one file per store with its connectors.
+//! Terraform for Kafka Connect: the provider in `main.tf`, one file per store with its connectors, and the script that waits
+//! until they run.
 
 use milepost_platform::plan::{ConnectPlan, ConnectorFile, ConnectorPlan};
 use serde::Serialize;
@@ -13,6 +14,10 @@ const STORE: Template = Template {
     path: "terraform/store.tf.tera",
     text: include_str!("../../templates/terraform/store.tf.tera"),
 };
+
+/// `wait-for-running.sh`, the same for every plan.
+pub(crate) const WAIT_FOR_RUNNING: &str =
+    include_str!("../../templates/terraform/wait-for-running.sh");
 
 /// What `terraform/main.tf.tera` sees.
 #[derive(Serialize)]

@@ -13,3 +13,5 @@ mod hostile;
 mod project;
 #[path = "render/terraform.rs"]
 mod terraform;
+#[path = "render/wait_for_running.rs"]
+mod wait_for_running;

@@ -26,7 +26,10 @@ pub(crate) fn connectors(body: &Body) -> BTreeMap<String, BTreeMap<String, Strin
             .expect("a literal evaluates")
     };
     body.blocks()
-        .filter(|block| block.identifier() == "resource")
+        .filter(|block| {
+            block.identifier() == "resource"
+                && block.labels()[0].as_str() == "kafka-connect_connector"
+        })
         .map(|block| {
             let config: BTreeMap<String, String> =
                 hcl::from_value(evaluated(block, "config")).expect("a map of texts");
