@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use milepost_dsl::graph::{History, Ingest, IngestedDataset};
 use milepost_dsl::model::{Column, Datastore, Retention};
 use milepost_dsl::scalar::CredentialType;
-use milepost_dsl::spec;
+use milepost_dsl::spec::{self, SourceKind};
 use milepost_job_spec::{
     ColumnSpec, DatabaseAddress, DatasetSpec, Digest, Limits, ModelVersion, PLATFORM_PLAN_VERSION,
     PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamEntry, StreamKey,
@@ -104,7 +104,7 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     StreamSpec {
         version: STREAM_SPEC_VERSION,
         stream: key(served, ingest),
-        source: SourcePosition::Postgres,
+        source: position(store.ingestion.kind()),
         datasets,
         transactions: (ingest.together && topics.transactions.is_some())
             .then(|| names::control_table(platform, store.name.as_str())),
@@ -116,6 +116,17 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
             max_quarantined: DEFAULT_MAX_QUARANTINED,
             incomplete_transaction_seconds: DEFAULT_INCOMPLETE_TRANSACTION_SECONDS,
         },
+    }
+}
+
+/// Where rows of a kind of source say their position.
+pub(super) const fn position(kind: SourceKind) -> SourcePosition {
+    match kind {
+        SourceKind::Postgres => SourcePosition::Postgres,
+        SourceKind::MySql => SourcePosition::MySql,
+        SourceKind::MariaDb => SourcePosition::MariaDb,
+        SourceKind::SqlServer => SourcePosition::SqlServer,
+        SourceKind::Oracle => SourcePosition::Oracle,
     }
 }
 

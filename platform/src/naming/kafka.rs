@@ -8,7 +8,7 @@ use milepost_job_spec::MAX_IDENT_BYTES;
 use super::{join, shorten};
 
 /// The longest name of a topic.
-const MAX_TOPIC_BYTES: usize = 249;
+pub const MAX_TOPIC_BYTES: usize = 249;
 
 /// The prefix of a store's topics: Debezium's `topic.prefix`, unique in the Kafka cluster.
 #[must_use]

@@ -4,11 +4,15 @@ mod altered_values;
 mod credential_store;
 mod key_type;
 mod large_values;
+mod missing_transactions;
 mod name_collision;
 mod reserved_name;
 mod shared_database;
 mod shortened_name;
 mod source_table;
+mod strimzi_name;
+mod topic_name;
+mod topic_prefix;
 mod unmappable_type;
 mod unused_override;
 
@@ -23,11 +27,15 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &credential_store::CredentialStoreRule,
     &key_type::KeyType,
     &large_values::LargeValues,
+    &missing_transactions::MissingTransactions,
     &name_collision::NameCollision,
     &reserved_name::ReservedName,
     &shared_database::SharedDatabase,
     &shortened_name::ShortenedName,
     &source_table::SourceTableRule,
+    &strimzi_name::StrimziName,
+    &topic_name::TopicName,
+    &topic_prefix::TopicPrefix,
     &unmappable_type::UnmappableType,
     &unused_override::UnusedOverride,
 ];

@@ -44,7 +44,10 @@ impl Rule<Served<'_>> for NameCollision {
         for (store, _) in served.stores() {
             let control = postgres::control_table(platform, store.name.as_str());
             let named = (store.name.to_string(), store.name.span);
-            taken.take("table", control.to_string(), named, findings);
+            taken.take("table", control.to_string(), named.clone(), findings);
+            if let Some(topic) = StoreTopics::of(platform, store).transactions {
+                taken.take("topic", topic.into_owned(), named, findings);
+            }
         }
         for (store, dataset, ingested) in served.datasets() {
             let (store_name, name) = (store.name.as_str(), dataset.name.as_str());

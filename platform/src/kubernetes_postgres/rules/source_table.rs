@@ -1,18 +1,27 @@
+use milepost_dsl::model::{Datastore, Origin, Source};
 use milepost_dsl::rules::{About, Rule};
+use milepost_dsl::spec::SourceKind;
 use milepost_dsl::{Diagnostic, RuleId, Severity};
-use milepost_job_spec::MAX_IDENT_BYTES;
 
 use super::dataset_path;
 use crate::kubernetes_postgres::Served;
-use crate::naming::source_table::SourceTable;
+use crate::naming::source_table::{SourceTable, is_identifier};
 
 static ABOUT: About = About {
     id: RuleId::new("source-table"),
     severity: Severity::Error,
-    summary: "every dataset names a table of its Postgres source",
-    explanation: "`from` is a schema and a table, such as `public.customers`; without a schema it is a \
-                  table of `public`. Each has at most 63 bytes. A dot, a comma or a NUL in one of them \
-                  is more than the connector's list of tables can say.",
+    summary: "every dataset names a table of its source",
+    explanation: "`from` is a table as its source calls it, in the source's own case. Postgres: \
+                  `schema.table`, or a table of `public`. MySQL and MariaDB: `database.table`, or a \
+                  table of the store's database. SQL Server: `schema.table`, or a table of `dbo`. \
+                  Oracle: `SCHEMA.TABLE`. A name is as long as the source permits: 63 bytes in \
+                  Postgres, 64 characters in MySQL and MariaDB, 128 in SQL Server, 128 bytes in Oracle. A \
+                  dot, a comma or a NUL in one is more than the connector's list \
+                  of tables can say.\n\nOf topics that others fill `from` is what follows the prefix, \
+                  so it may be any text. Where transactions are read too, it has to be what these call \
+                  the table: `schema.table` of Postgres, `database.table` of MySQL and MariaDB, \
+                  `database.schema.table` of SQL Server, `CONTAINER.SCHEMA.TABLE` of Oracle, whose \
+                  topics leave the container out.",
 };
 
 /// Tables that the connector cannot name.
@@ -25,29 +34,62 @@ impl Rule<Served<'_>> for SourceTableRule {
     }
 
     fn check(&self, served: &Served<'_>, findings: &mut Vec<Diagnostic>) {
+        for (store, _) in served.stores() {
+            findings.extend(database(store));
+        }
         for (store, dataset, _) in served.datasets() {
-            let names = SourceTable::of(&store.ingestion, dataset);
-            let (schema, table) = names.listed.split_once('.').unwrap_or_default();
-            let legal = |name: &str| {
-                !name.is_empty()
-                    && name.len() <= MAX_IDENT_BYTES
-                    && !name.contains(['.', ',', '\0'])
-            };
-            if legal(schema) && legal(table) {
+            let from = &dataset.source_name;
+            if SourceTable::is_legal(&store.ingestion, from.as_str()) {
                 continue;
             }
+            let (parts, example) = expected(store);
+            let kind = store.ingestion.kind().title();
+            let message = match &store.ingestion.origin {
+                Origin::Cdc(_) => format!("the connector of {kind} knows no table as `{from}`"),
+                Origin::Topics(_) => format!("transactions of {kind} know no table as `{from}`"),
+            };
             findings.push(
                 ABOUT
-                    .finding(
-                        dataset_path(store, dataset),
-                        dataset.source_name.span,
-                        format!(
-                            "`{}` is no schema and table of a Postgres source",
-                            dataset.source_name
-                        ),
-                    )
-                    .with_help("write `from` as a schema and a table, such as `public.customers`"),
+                    .finding(dataset_path(store, dataset), from.span, message)
+                    .with_help(format!("write `from` as a {parts}, such as `{example}`")),
             );
         }
+    }
+}
+
+/// A database whose name stands before those of its tables.
+fn database(store: &Datastore) -> Option<Diagnostic> {
+    let source = &store.ingestion.cdc()?.source;
+    let name = match source {
+        Source::MySql(database) | Source::MariaDb(database) | Source::SqlServer(database) => {
+            &database.name
+        }
+        Source::Postgres(_) | Source::Oracle(_) => return None,
+    };
+    (!is_identifier(source.kind(), name.as_str())).then(|| {
+        let title = source.kind().title();
+        let message = format!("the connector of {title} cannot name the database `{name}`");
+        ABOUT
+            .finding(store.name.to_string(), name.span, message)
+            .with_help(
+                "a database has a name without dots and commas, as long as its server permits",
+            )
+    })
+}
+
+/// What `from` should be, and an example.
+fn expected(store: &Datastore) -> (&'static str, &'static str) {
+    let of_topics = store.ingestion.topics().is_some();
+    match store.ingestion.kind() {
+        SourceKind::Postgres => ("schema and a table", "public.customers"),
+        SourceKind::MySql | SourceKind::MariaDb => ("database and a table", "shop.customers"),
+        SourceKind::SqlServer if of_topics => {
+            ("database, a schema and a table", "shop.dbo.customers")
+        }
+        SourceKind::SqlServer => ("schema and a table", "dbo.customers"),
+        SourceKind::Oracle if of_topics => {
+            ("container, a schema and a table", "ORCLPDB1.SHOP.CUSTOMERS")
+        }
+        SourceKind::Oracle => ("schema and a table", "SHOP.CUSTOMERS"),
     }
 }
