@@ -35,13 +35,14 @@ fn every_artifact_has_its_place_and_a_second_render_changes_nothing() {
             "main/streams/shop.json",
             "main/terraform/main.tf",
             "main/terraform/store_shop.tf",
+            "main/terraform/wait-for-running.sh",
         ]
     );
     let index = model.path().join("out/main/platform.json");
     let before = fs::metadata(&index).and_then(|file| file.modified());
     let run = render(&model, &[]);
     ends(&run, 0);
-    assert!(run.stderr.contains("0 files written, 6 unchanged"), "{run}");
+    assert!(run.stderr.contains("0 files written, 7 unchanged"), "{run}");
     let after = fs::metadata(&index).and_then(|file| file.modified());
     assert_eq!(before.expect("it is there"), after.expect("it is there"));
     ends(&render(&model, &["--check"]), 0);
