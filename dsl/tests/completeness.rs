@@ -385,6 +385,20 @@ fn the_model_of_this_test_uses_every_attribute() {
 }
 
 #[test]
+fn the_documentation_names_every_key() {
+    let text = include_str!("../../docs/language.md");
+    let words: BTreeSet<&str> = text
+        .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'))
+        .collect();
+    let unnamed: BTreeSet<String> = known_to_schemas()
+        .into_iter()
+        .map(|(_, key)| key)
+        .filter(|key| !words.contains(key.as_str()))
+        .collect();
+    assert_eq!(unnamed, BTreeSet::new());
+}
+
+#[test]
 fn the_comparison_finds_every_changed_attribute_and_nothing_else() {
     let documents = documents();
     let base = spec(&documents);
@@ -463,6 +477,32 @@ fn a_store_moves_to_another_team_only_with_both_teams() {
         let verdict = ownership.judge(&found[0], &repository.parse().unwrap());
         let owners = vec![TEAM.parse().unwrap(), OTHER_TEAM.parse().unwrap()];
         assert_eq!(verdict, Verdict::Refused { owners });
+    }
+}
+
+#[test]
+fn a_store_gets_another_origin_only_from_its_team() {
+    let documents = documents();
+    let base = spec(&documents);
+    let ownership = Ownership::of(&base);
+    let mut head = documents;
+    let store = head
+        .iter_mut()
+        .find(|document| document["kind"] == "Datastore")
+        .unwrap();
+    store["ingestion"] = json!({"topics": {"connector": "mysql", "prefix": "shop"}});
+    let found = differences(&base, &spec(&head));
+    let paths: Vec<&str> = found.iter().map(|found| found.path.as_str()).collect();
+    assert_eq!(paths, ["ingestion.cdc", "ingestion.topics"]);
+    for difference in &found {
+        for repository in EVERYBODY {
+            let verdict = ownership.judge(difference, &repository.parse().unwrap());
+            assert_eq!(
+                verdict == Verdict::Allowed,
+                repository == TEAM,
+                "{repository}"
+            );
+        }
     }
 }
 

@@ -1,14 +1,17 @@
-//! The example model is green, and its graph is what its readers asked for.
+//! The example models are green, and their graphs are what their readers asked for.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 #![expect(
     clippy::disallowed_methods,
     reason = "tests read their fixtures from files"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use milepost_dsl::spec::SourceKind;
 use milepost_dsl::{GraphFormat, IntentionGraph, Sources, check};
+use test_case::test_case;
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
@@ -27,8 +30,10 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-fn example() -> Vec<(String, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/shop");
+fn example(name: &str) -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../examples")
+        .join(name);
     files(&root)
         .into_iter()
         .map(|path| {
@@ -38,9 +43,10 @@ fn example() -> Vec<(String, String)> {
         .collect()
 }
 
-#[test]
-fn the_example_has_no_finding() {
-    let sources: Sources = example().into_iter().collect();
+#[test_case("shop")]
+#[test_case("sources")]
+fn an_example_has_no_finding(name: &str) {
+    let sources: Sources = example(name).into_iter().collect();
     let checked = check(&sources);
     let findings: String = checked
         .diagnostics
@@ -52,8 +58,8 @@ fn the_example_has_no_finding() {
 }
 
 #[test]
-fn the_graph_of_the_example_is_what_was_asked_for() {
-    let sources: Sources = example().into_iter().collect();
+fn the_graph_of_the_shop_is_what_was_asked_for() {
+    let sources: Sources = example("shop").into_iter().collect();
     let model = check(&sources).model.unwrap();
     let graph = IntentionGraph::build(&model, model.platform_named("main").unwrap());
     for (name, format) in [
@@ -70,9 +76,26 @@ fn the_graph_of_the_example_is_what_was_asked_for() {
 }
 
 #[test]
+fn every_kind_of_source_has_an_example_and_so_have_topics() {
+    let sources: Sources = example("sources").into_iter().collect();
+    let model = check(&sources).model.unwrap();
+    let stores = model.datastores.values();
+    let captured: BTreeSet<SourceKind> = stores
+        .filter_map(|store| Some(store.ingestion.cdc()?.source.kind()))
+        .collect();
+    assert!(captured.iter().eq(SourceKind::ALL), "{captured:?}");
+    assert!(
+        model
+            .datastores
+            .values()
+            .any(|store| store.ingestion.topics().is_some())
+    );
+}
+
+#[test]
 fn the_order_of_files_changes_nothing() {
-    let ordered: Sources = example().into_iter().collect();
-    let reversed: Sources = example().into_iter().rev().collect();
+    let ordered: Sources = example("shop").into_iter().collect();
+    let reversed: Sources = example("shop").into_iter().rev().collect();
     let text = |sources: &Sources| {
         let model = check(sources).model.unwrap();
         let graph = IntentionGraph::build(&model, model.platform_named("main").unwrap());
