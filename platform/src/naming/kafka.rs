@@ -81,8 +81,11 @@ pub fn control_connector(platform: &str, store: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use proptest::prelude::*;
 
+    use super::super::kubernetes;
     use super::super::tests::own_name;
     use super::*;
 
@@ -100,20 +103,28 @@ mod tests {
         }
 
         #[test]
-        fn connectors_of_a_store_are_legal_and_distinct(platform in own_name(), store in own_name()) {
-            let names = [
-                source_connector(&platform, &store),
-                sink_connector(&platform, &store),
-                control_connector(&platform, &store),
+        fn connectors_are_legal_and_distinct(
+            one in (own_name(), own_name()),
+            other in (own_name(), own_name()),
+        ) {
+            prop_assume!(one != other);
+            let of = |(platform, store): &(String, String)| [
+                source_connector(platform, store),
+                sink_connector(platform, store),
+                control_connector(platform, store),
             ];
+            let names = [of(&one), of(&other)].concat();
             for name in &names {
                 prop_assert!(name.len() <= MAX_TOPIC_BYTES);
+                // Strimzi makes a resource of Kubernetes of it: a subdomain, as a Secret's name is.
+                prop_assert!(kubernetes::is_secret_name(name), "{}", name);
                 prop_assert!(
                     name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)),
                     "{}", name
                 );
             }
-            prop_assert!(names[0] != names[1] && names[1] != names[2] && names[0] != names[2]);
+            let distinct: BTreeSet<&String> = names.iter().collect();
+            prop_assert_eq!(distinct.len(), names.len());
         }
 
         #[test]
