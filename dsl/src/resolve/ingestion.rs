@@ -13,18 +13,17 @@ use crate::spec::{
 /// How a store comes in, with every default applied.
 pub(super) fn ingestion(store: &DatastoreSpec) -> Ingestion {
     let (origin, locations, consistency, schedule) = match &store.ingestion {
-        IngestionSpec::Cdc(spec) => {
+        IngestionSpec::Cdc(CdcSpec {
+            source,
+            credential,
+            consistency,
+            schedule,
+        }) => {
             let cdc = Cdc {
-                source: source(&spec.source),
-                credential: Credential::resolve(&spec.credential),
+                source: resolved_source(source),
+                credential: Credential::resolve(credential),
             };
-            let CdcSpec {
-                consistency,
-                schedule,
-                ..
-            } = spec;
-            let locations = locations(&spec.source);
-            (Origin::Cdc(cdc), locations, consistency, schedule)
+            (Origin::Cdc(cdc), locations(source), consistency, schedule)
         }
         IngestionSpec::Topics(TopicsSpec {
             connector,
@@ -66,7 +65,7 @@ fn locations(source: &SourceSpec) -> &Option<Vec<Spanned<LocationPath>>> {
     }
 }
 
-fn source(source: &SourceSpec) -> Source {
+fn resolved_source(source: &SourceSpec) -> Source {
     let database =
         |spec: &DatabaseSpec, kind| database(kind, &spec.host, spec.port, &spec.database);
     match source {
@@ -95,5 +94,59 @@ fn database(
         host: host.clone(),
         port: port.map_or(kind.default_port(), |port| port.value.get()),
         name: name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+    use crate::{Diagnostic, Sources, check};
+
+    fn ingestion(written: &str) -> Ingestion {
+        let text = format!(
+            "kind: Ecosystem\nname: acme\nlanguage: 1\nrepository: github:acme/model@ecosystem\n\
+             live: github:acme/model@main\nzones: {{europe: \"github:acme/model@europe\"}}\n\
+             platforms: {{main: \"github:acme/main@main\"}}\n---\n\
+             kind: GovernanceZone\nname: europe\nteams: {{sales: \"github:acme/sales@main\"}}\n---\n\
+             kind: Team\nname: europe/sales\n---\n\
+             kind: Platform\nname: main\nimplementation: {{external: {{}}}}\n---\n\
+             kind: Datastore\nname: shop\nteam: europe/sales\ningestion: {written}\ndatasets: []\n"
+        );
+        let sources: Sources = [("model.yaml", text)].into_iter().collect();
+        let checked = check(&sources);
+        let told = |found: &Diagnostic| found.to_plain(&sources);
+        let findings: Vec<String> = checked.diagnostics.iter().map(told).collect();
+        let model = checked
+            .model
+            .unwrap_or_else(|| panic!("{}", findings.concat()));
+        let mut stores = model.datastores.values();
+        stores.next().unwrap().ingestion.clone()
+    }
+
+    #[test_case("postgres", SourceKind::Postgres, 5432)]
+    #[test_case("mysql", SourceKind::MySql, 3306)]
+    #[test_case("mariadb", SourceKind::MariaDb, 3306)]
+    #[test_case("sql-server", SourceKind::SqlServer, 1433)]
+    #[test_case("oracle", SourceKind::Oracle, 1521)]
+    fn a_source_listens_where_its_kind_does(word: &str, kind: SourceKind, port: u16) {
+        let credential = "credential: {name: reader, type: username-password}";
+        for (written, expected) in [("", port), (", port: 7", 7)] {
+            let source = format!("source: {{{word}: {{host: db, database: shop{written}}}}}");
+            let ingestion = ingestion(&format!("{{cdc: {{{source}, {credential}}}}}"));
+            assert_eq!(ingestion.kind(), kind);
+            assert_eq!(ingestion.cdc().unwrap().source.database().port, expected);
+            assert!(ingestion.topics().is_none());
+        }
+    }
+
+    #[test]
+    fn topics_have_the_kind_of_their_connector_and_the_defaults_of_every_store() {
+        let ingestion = ingestion("{topics: {connector: oracle, prefix: crm}}");
+        assert_eq!(ingestion.kind(), SourceKind::Oracle);
+        assert!(ingestion.cdc().is_none());
+        assert_eq!(ingestion.consistency, Consistency::SingleDataset);
+        assert_eq!(ingestion.schedule.as_str(), DEFAULT_SCHEDULE);
     }
 }
