@@ -41,33 +41,64 @@ pub enum TemplateError {
         source: Box<tera::Error>,
     },
     /// No language is known for the ending.
-    #[error("template `{template}` ends neither in `.py.tera` nor in `.tf.tera`")]
+    #[error(
+        "template `{template}` ends in none of `.py.tera`, `.tf.tera`, `.psql.tera` and `.mysql.tera`"
+    )]
     Ending {
         /// The template's path.
         template: &'static str,
     },
 }
 
-/// How a language writes a string.
-type Literal = fn(&str) -> String;
+/// A leaf of a context that SQL writes as the name of a table or schema, not as a string.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Name<'a> {
+    #[serde(rename = "$name")]
+    pub(crate) name: &'a str,
+}
+
+/// How a language writes strings and names.
+#[derive(Clone, Copy)]
+struct Language {
+    literal: fn(&str) -> String,
+    name: fn(&str) -> String,
+}
+
+impl Language {
+    /// The language of a template; an unknown ending is a defect of ours.
+    fn of(template: &str) -> Option<Self> {
+        let same = |literal| Self {
+            literal,
+            name: literal,
+        };
+        let ending = template.strip_suffix(".tera")?.rsplit_once('.')?.1;
+        match ending {
+            "py" => Some(same(python_literal)),
+            "tf" => Some(same(hcl_literal)),
+            "psql" => Some(Self {
+                literal: postgres_literal,
+                name: |name| format!("\"{}\"", name.replace('"', "\"\"")),
+            }),
+            "mysql" => Some(Self {
+                literal: mysql_literal,
+                name: |name| format!("`{}`", name.replace('`', "``")),
+            }),
+            _ => None,
+        }
+    }
+}
 
 impl Template {
     /// The text that the template makes of the context.
     pub(crate) fn render(self, context: &impl Serialize) -> Result<String, TemplateError> {
         let template = self.path;
-        let literal: Literal = if template.ends_with(".py.tera") {
-            python_literal
-        } else if template.ends_with(".tf.tera") {
-            hcl_literal
-        } else {
-            return Err(TemplateError::Ending { template });
-        };
+        let language = Language::of(template).ok_or(TemplateError::Ending { template })?;
         let context = serde_json::to_value(context)
             .map_err(|source| TemplateError::Context { template, source })?;
         let mut values = Context::new();
         if let Json::Object(fields) = context {
             for (name, field) in fields {
-                values.insert_value(name, with_literals(field, literal));
+                values.insert_value(name, with_literals(field, language));
             }
         }
         let rendered = || -> TeraResult<String> {
@@ -87,20 +118,23 @@ impl Template {
 }
 
 /// The context as the template sees it: strings as literals, everything else as it is.
-fn with_literals(value: Json, literal: Literal) -> Value {
+fn with_literals(value: Json, language: Language) -> Value {
     match value {
-        Json::String(text) => Value::safe_string(&literal(&text)),
+        Json::String(text) => Value::safe_string(&(language.literal)(&text)),
         Json::Array(items) => items
             .into_iter()
-            .map(|item| with_literals(item, literal))
+            .map(|item| with_literals(item, language))
             .collect::<Vec<_>>()
             .into(),
-        Json::Object(fields) => Value::from_serializable(
-            &fields
-                .into_iter()
-                .map(|(name, field)| (name, with_literals(field, literal)))
-                .collect::<std::collections::BTreeMap<_, _>>(),
-        ),
+        Json::Object(fields) => match fields.get("$name") {
+            Some(Json::String(name)) => Value::safe_string(&(language.name)(name)),
+            _ => Value::from_serializable(
+                &fields
+                    .into_iter()
+                    .map(|(name, field)| (name, with_literals(field, language)))
+                    .collect::<std::collections::BTreeMap<_, _>>(),
+            ),
+        },
         scalar @ (Json::Null | Json::Bool(_) | Json::Number(_)) => {
             Value::from_serializable(&scalar)
         }
@@ -158,6 +192,37 @@ fn hcl_literal(text: &str) -> String {
     })
 }
 
+/// A string of Postgres, with escapes only where it needs them: `E'…'` means the same under every setting of the session.
+fn postgres_literal(text: &str) -> String {
+    if !text.contains(|c: char| c == '\\' || !is_readable(c)) {
+        return format!("'{}'", text.replace('\'', "''"));
+    }
+    let mut out = String::from("E'");
+    for c in text.chars() {
+        match c {
+            '\'' => out.push_str("''"),
+            '\\' => out.push_str("\\\\"),
+            c if is_readable(c) => out.push(c),
+            c if u32::from(c) <= 0xFFFF => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push_str(&format!("\\U{:08x}", u32::from(c))),
+        }
+    }
+    out.push('\'');
+    out
+}
+
+/// A string of MySQL and MariaDB while `NO_BACKSLASH_ESCAPES` is off. There are no escapes for characters.
+fn mysql_literal(text: &str) -> String {
+    let text = text.replace('\\', "\\\\").replace('\'', "''");
+    let text = text.replace('\n', "\\n").replace('\r', "\\r");
+    format!("'{}'", text.replace('\0', "\\0"))
+}
+
+/// May a reviewer see the character as it is?
+fn is_readable(c: char) -> bool {
+    c.is_alphanumeric() || c == ' ' || c.is_ascii_graphic()
+}
+
 fn quoted(text: &str, other: impl Fn(char, &mut String)) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
@@ -178,7 +243,7 @@ fn quoted(text: &str, other: impl Fn(char, &mut String)) -> String {
 /// Letters and digits of every script as they are; invisible and direction-changing characters as escapes, so that a
 /// reviewer sees what the machine sees.
 fn push_readable(c: char, out: &mut String) {
-    if c.is_ascii() || c.is_alphanumeric() {
+    if is_readable(c) {
         out.push(c);
     } else if u32::from(c) <= 0xFFFF {
         out.push_str(&format!("\\u{:04x}", u32::from(c)));
@@ -215,6 +280,29 @@ mod tests {
         assert_eq!(
             terraform.render(&context).unwrap(),
             r#""a\"b\\c\n$${d} %%{e} $$${f} é\u202e\U0001f600""#
+        );
+    }
+
+    #[test]
+    fn sql_has_strings_and_names() {
+        let name = "q\"u`o";
+        let context = json!({"plain": "it's", "x": "a'b\\c\nd\u{202e}é", "name": Name { name }});
+        let text = "{{ plain }} {{ x }} {{ name }}";
+        let postgres = Template {
+            path: "test.psql.tera",
+            text,
+        };
+        assert_eq!(
+            postgres.render(&context).unwrap(),
+            r#"'it''s' E'a''b\\c\u000ad\u202eé' "q""u`o""#
+        );
+        let mysql = Template {
+            path: "test.mysql.tera",
+            text,
+        };
+        assert_eq!(
+            mysql.render(&context).unwrap(),
+            "'it''s' 'a''b\\\\c\\nd\u{202e}é' `q\"u``o`"
         );
     }
 

@@ -1,13 +1,14 @@
 //! A plan goes in, the text of every file comes out; nothing is read, written or decided here.
 //!
 //! What a template wants to know, the plan says: this crate never sees the model. The files of platform `P` are
-//! `P/platform.json`, `P/streams/`, `P/airflow/` and `P/terraform/`. The same plan gives the same bytes.
+//! `P/platform.json`, `P/streams/`, `P/airflow/`, `P/terraform/` and `P/sources/`. The same plan gives the same bytes.
 //!
 //! Reading order: [`render`], [`Artifacts`], then `airflow` and `terraform`, and `engine` for how text is escaped.
 
 mod airflow;
 mod artifact;
 mod engine;
+mod sources;
 mod terraform;
 
 pub use artifact::{ArtifactPath, Artifacts};
@@ -47,6 +48,10 @@ pub fn render(plan: &Plan) -> Result<Artifacts, TemplateError> {
     for file in &plan.connect.files {
         let name = format!("{}.tf", file.name);
         add(&["terraform", &name], terraform::store_file(file)?);
+    }
+    for files in &plan.sources {
+        add(&[&files.folder, "prepare.sql"], sources::prepare(files)?);
+        add(&[&files.folder, "snapshot.sql"], sources::snapshot(files)?);
     }
     Ok(artifacts)
 }

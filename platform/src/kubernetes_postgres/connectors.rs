@@ -8,8 +8,8 @@ use milepost_dsl::model::{Cdc, Dataset, Datastore};
 use milepost_dsl::spec::SourceKind;
 use milepost_job_spec::TableRef;
 
-use super::Served;
 use super::topics::StoreTopics;
+use super::{Served, sources};
 use crate::naming::source_table::SourceTable;
 use crate::naming::{self, kafka, postgres as names, terraform};
 use crate::plan::{ConnectLogin, ConnectorFile, ConnectorPlan};
@@ -162,6 +162,8 @@ fn source_settings(
         // Moves the slot on while the tables are quiet, so that the source may drop its log.
         ("heartbeat.interval.ms", "10000"),
         ("errors.max.retries", "-1"),
+        // By rows of a table the source's owner asks for snapshots: docs/changing-streams.md.
+        ("signal.enabled.channels", "source"),
     ]);
     settings.extend(json_converters());
     settings.extend([
@@ -173,6 +175,14 @@ fn source_settings(
         (
             "publication.name".to_owned(),
             kafka::publication(platform, name),
+        ),
+        (
+            "signal.data.collection".to_owned(),
+            naming::source::signal_table(platform, name).to_string(),
+        ),
+        (
+            "heartbeat.action.query".to_owned(),
+            sources::heartbeat_action(platform, name),
         ),
         (
             "topic.creation.default.retention.ms".to_owned(),
@@ -396,7 +406,7 @@ fn documents(dataset: &Dataset) -> Vec<String> {
 }
 
 /// A regular expression of Java that matches the text and nothing else.
-fn regex_of(text: &str) -> String {
+pub(super) fn regex_of(text: &str) -> String {
     let mut regex = String::with_capacity(text.len());
     for c in text.chars() {
         if !c.is_alphanumeric() && c != '_' && !c.is_whitespace() {

@@ -6,6 +6,7 @@ mod connectors;
 mod dags;
 mod rules;
 mod served;
+mod sources;
 mod streams;
 mod topics;
 
@@ -49,6 +50,7 @@ pub(crate) fn plan(served: &Served<'_>, version: &ModelVersion) -> Plan {
             login: connectors::login(served),
             files: connectors::files(served),
         },
+        sources: sources::files(served),
         streams,
     }
 }

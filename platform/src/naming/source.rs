@@ -1,4 +1,4 @@
-//! Names of what Milepost needs in the source's own database: a table of signals and a table for heartbeats.
+//! Names of what Milepost needs in the source's own database: tables of signals, of heartbeats, and of what was read.
 //!
 //! They stand in a schema of their own (a database of its own in MySQL and MariaDB), so that nobody's tables are touched and
 //! rights are given on one schema. Postgres holds 63 bytes, MySQL 64 characters; the shorter bound serves both. The
@@ -21,6 +21,31 @@ pub fn signal_table(platform: &str, store: &str) -> TableRef {
 #[must_use]
 pub fn heartbeat_table(platform: &str, store: &str) -> TableRef {
     table(&[platform, store, "heartbeat"])
+}
+
+/// Which datasets and columns a snapshot has covered: what is missing here has to be asked for.
+#[must_use]
+pub fn covered_table(platform: &str, store: &str) -> TableRef {
+    table(&[platform, store, "covered"])
+}
+
+/// The folder of a store's files for the owner of its source, relative to the platform's.
+#[must_use]
+pub fn folder(store: &str) -> String {
+    format!("sources/{store}")
+}
+
+/// Can a signal name this schema or table?
+///
+/// The connector keeps the names of tables that it is still to read as text, and parses them when it starts again: at white
+/// space and at a quotation mark in front it fails, for good, and a doubled quotation mark becomes one.
+#[must_use]
+pub fn can_be_signalled(name: &str) -> bool {
+    const QUOTES: [char; 3] = ['"', '\'', '`'];
+    let is_blank = |c: char| c.is_whitespace() || c.is_control();
+    !name.contains(is_blank)
+        && !name.starts_with(QUOTES)
+        && !["\"\"", "''", "``"].iter().any(|pair| name.contains(pair))
 }
 
 fn table(parts: &[&str]) -> TableRef {
@@ -48,16 +73,19 @@ mod tests {
             one in (own_name(), own_name()),
             other in (own_name(), own_name()),
         ) {
-            let (signals, heartbeat) = (signal_table(&one.0, &one.1), heartbeat_table(&one.0, &one.1));
-            for table in [&signals, &heartbeat] {
+            let signals = signal_table(&one.0, &one.1);
+            let heartbeat = heartbeat_table(&one.0, &one.1);
+            let covered = covered_table(&one.0, &one.1);
+            for table in [&signals, &heartbeat, &covered] {
                 let name = table.name.as_str();
                 prop_assert!((1..=63).contains(&name.len()), "{}", name);
                 prop_assert!(name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')));
             }
-            prop_assert_ne!(&signals, &heartbeat);
+            prop_assert!(signals != heartbeat && heartbeat != covered && signals != covered);
             prop_assume!(one != other);
             prop_assert_ne!(signals, signal_table(&other.0, &other.1));
             prop_assert_ne!(heartbeat, heartbeat_table(&other.0, &other.1));
+            prop_assert_ne!(covered, covered_table(&other.0, &other.1));
         }
     }
 
@@ -71,5 +99,34 @@ mod tests {
             heartbeat_table("main", "shop-eu").to_string(),
             "milepost.main__shop_eu__heartbeat"
         );
+    }
+
+    #[test]
+    fn names_that_the_connector_would_not_read_back_are_told_apart() {
+        for name in [
+            "orders",
+            "Orders",
+            "q\"uo",
+            "it's",
+            "a\\b",
+            "do$1l${x}",
+            "\u{fc}ber",
+            "select",
+        ] {
+            assert!(can_be_signalled(name), "{name}");
+        }
+        for name in [
+            "a b",
+            "new\nline",
+            "trail ",
+            "\u{1}",
+            "\"lead",
+            "'lead",
+            "`lead",
+            "a''b",
+            "a\"\"b",
+        ] {
+            assert!(!can_be_signalled(name), "{name}");
+        }
     }
 }

@@ -4,9 +4,11 @@
 
 mod connector;
 mod dag;
+mod source;
 
 pub use connector::{ConnectLogin, ConnectPlan, ConnectorFile, ConnectorPlan};
 pub use dag::{AirflowPlan, AirflowVersion, Bounds, DagFile, DagPlan, PodPlan, RetryPlan};
+pub use source::{CapturedDataset, SourceDialect, SourceFiles};
 
 use std::collections::BTreeMap;
 
@@ -23,4 +25,6 @@ pub struct Plan {
     pub airflow: AirflowPlan,
     /// Connectors of Kafka Connect.
     pub connect: ConnectPlan,
+    /// What owners of sources run, in store order.
+    pub sources: Vec<SourceFiles>,
 }

@@ -1,0 +1,96 @@
+//! What the owner of a source has to run, and what the connector does there.
+
+use std::collections::BTreeSet;
+
+use milepost_dsl::graph::Ingest;
+use milepost_dsl::model::{Dataset, Datastore, Source};
+use milepost_job_spec::Digest;
+
+use super::Served;
+use super::connectors::regex_of;
+use crate::naming::kafka;
+use crate::naming::source::{self as names, can_be_signalled};
+use crate::naming::source_table::SourceTable;
+use crate::plan::{CapturedDataset, SourceDialect, SourceFiles};
+use crate::type_mapping;
+
+/// The files of every store whose source takes signals. SQL Server and Oracle capture by tables that the owner enables: see
+/// `docs/changing-streams.md`.
+pub(super) fn files(served: &Served<'_>) -> Vec<SourceFiles> {
+    let stores = served.stores().into_iter();
+    stores
+        .filter_map(|(store, ingests)| store_files(served, store, &ingests))
+        .collect()
+}
+
+fn store_files(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> Option<SourceFiles> {
+    let (platform, name) = (served.platform.name.as_str(), store.name.as_str());
+    let dialect = match &store.ingestion.cdc()?.source {
+        Source::Postgres(_) => SourceDialect::Postgres {
+            publication: kafka::publication(platform, name),
+            heartbeat: names::heartbeat_table(platform, name),
+        },
+        Source::MySql(_) | Source::MariaDb(_) => SourceDialect::MySql,
+        Source::SqlServer(_) | Source::Oracle(_) => return None,
+    };
+    let ingested = ingests.iter().flat_map(|ingest| &ingest.datasets);
+    let mut datasets: Vec<CapturedDataset> = ingested
+        .map(|ingested| captured(store, &served.model.datasets[ingested.dataset]))
+        .collect();
+    datasets.sort_by(|one, other| one.dataset.cmp(&other.dataset));
+    let tables: BTreeSet<(String, String)> = datasets
+        .iter()
+        .map(|dataset| (dataset.schema.clone(), dataset.table.clone()))
+        .collect();
+    let schemas: BTreeSet<String> = tables.iter().map(|(schema, _)| schema.clone()).collect();
+    Some(SourceFiles {
+        folder: names::folder(name),
+        platform: platform.to_owned(),
+        store: name.to_owned(),
+        dialect,
+        signals: names::signal_table(platform, name),
+        covered: names::covered_table(platform, name),
+        schemas: schemas.into_iter().collect(),
+        tables: tables.into_iter().collect(),
+        datasets,
+    })
+}
+
+fn captured(store: &Datastore, dataset: &Dataset) -> CapturedDataset {
+    let listed = SourceTable::of(&store.ingestion, dataset).listed;
+    // The rule `source-table` refuses what has no dot, or more than one.
+    let (schema, table) = listed.split_once('.').unwrap_or(("", &listed));
+    let can_be_signalled = can_be_signalled(schema) && can_be_signalled(table);
+    let columns: BTreeSet<&str> = dataset
+        .columns
+        .iter()
+        .map(|column| column.name.as_str())
+        .collect();
+    let large = |column: &milepost_dsl::model::Column| {
+        type_mapping::map(&column.data_type).is_ok_and(|mapping| mapping.placeholder.is_some())
+    };
+    CapturedDataset {
+        id: Digest::of(format!("{}\0{listed}", dataset.name).as_bytes()).to_string(),
+        dataset: dataset.name.to_string(),
+        schema: schema.to_owned(),
+        table: table.to_owned(),
+        columns: json(&columns),
+        request: can_be_signalled.then(|| {
+            format!(
+                r#"{{"type": "incremental", "data-collections": {}}}"#,
+                json(&[regex_of(&listed)])
+            )
+        }),
+        has_large_values: dataset.columns.iter().any(large),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).expect("lists of text are JSON")
+}
+
+/// What the connector runs with every heartbeat: the slot of a source moves on only with what its publication holds.
+pub(super) fn heartbeat_action(platform: &str, store: &str) -> String {
+    let table = names::heartbeat_table(platform, store).quoted();
+    format!("update {table} set beat_at = now()")
+}
