@@ -6,7 +6,8 @@ use milepost_simulator::{Image, Key, copy};
 use crate::{Database, Version};
 
 /// Where this dataset's live rows are.
-fn live(dataset: &DatasetSpec) -> String {
+#[must_use]
+pub fn live(dataset: &DatasetSpec) -> String {
     let mut from = dataset.merge.quoted();
     if dataset.strategy.is_milestoned() {
         from += &format!(" where {} is null", milestone::OUT);
@@ -82,36 +83,63 @@ pub fn live_is_truth(database: &mut Database, dataset: &DatasetSpec, when: &str)
 
 /// Demands that the rows of `from` are exactly those of the table `truth`.
 ///
-/// Record images are compared (`*=`), not values: `1.0` is not `1.00` and a null is a null.
-///
 /// # Panics
 /// If they are not.
 pub fn rows_are_truth(database: &mut Database, dataset: &DatasetSpec, from: &str, when: &str) {
+    if let Some(difference) = difference(database, dataset, from) {
+        panic!("{when}: {difference}");
+    }
+}
+
+/// How the rows of `from` differ from those of the table `truth`: some of the rows, or how many there are.
+///
+/// Record images are compared (`*=`), not values: `1.0` is not `1.00` and a null is a null.
+#[must_use]
+pub fn difference(database: &mut Database, dataset: &DatasetSpec, from: &str) -> Option<String> {
     let (columns, key) = (columns(dataset), key(dataset));
     let first = dataset
         .key
         .first()
         .map_or_else(String::new, |name| name.quoted());
-    let differences = database.rows(&format!(
-        "select truth, merged
-           from (select {columns} from truth) truth
+    let differing = format!(
+        "(select {columns} from truth) truth
            full join (select {columns} from {from}) merged using ({key})
-          where truth.{first} is null or merged.{first} is null or not (truth *= merged)
-          order by {key} limit 3"
-    ));
-    assert!(
-        differences.is_empty(),
-        "{when}: live rows of `{}` differ from the truth (truth, merged): {differences:#?}",
-        dataset.name
+          where truth.{first} is null or merged.{first} is null or not (truth *= merged)"
     );
+    let rows = database.rows(&format!(
+        "select coalesce(truth::text, 'no such row'), coalesce(merged::text, 'no such row')
+           from {differing} order by {key} limit 3"
+    ));
+    if !rows.is_empty() {
+        let count = database.value(&format!("select count(*) from {differing}"));
+        let rows: Vec<String> = rows
+            .into_iter()
+            .map(|row| {
+                let mut values = row.into_iter().flatten();
+                let (truth, merged) = (values.next(), values.next());
+                let (truth, merged) = (truth.unwrap_or_default(), merged.unwrap_or_default());
+                format!("\n  source: {truth}\n  merged: {merged}")
+            })
+            .collect();
+        return Some(format!(
+            "{count} rows of `{}` differ from the truth:{}",
+            dataset.name,
+            rows.concat()
+        ));
+    }
     let counts = database.rows(&format!(
         "select (select count(*) from truth), (select count(*) from (select 1 from {from}) t)"
     ));
-    assert_eq!(
-        counts[0][0], counts[0][1],
-        "{when}: rows of `{}`",
-        dataset.name
-    );
+    let (truth, merged) = (&counts[0][0], &counts[0][1]);
+    (truth != merged).then(|| {
+        let count = |count: &Option<String>| count.clone().unwrap_or_default();
+        format!(
+            "`{}` has {} rows, the truth has {}",
+            dataset.name,
+            count(merged),
+            count(truth)
+        )
+    })
 }
 
 /// All versions of a milestoned dataset by key and `dp_in`; the rows of a live-only one as versions without times.

@@ -1,4 +1,4 @@
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
@@ -101,6 +101,22 @@ impl Database {
         if let Err(error) = copied {
             panic!("{}\n{statement}", explain(&error));
         }
+    }
+
+    /// What a query gives, as `copy … to stdout` writes it.
+    ///
+    /// # Panics
+    /// If it fails.
+    pub fn copy_out(&mut self, statement: &str) -> String {
+        let mut text = String::new();
+        let copied = self.client.copy_out(statement);
+        match copied {
+            Ok(mut reader) => reader
+                .read_to_string(&mut text)
+                .expect("the server writes UTF-8"),
+            Err(error) => panic!("{}\n{statement}", explain(&error)),
+        };
+        text
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! [`Cluster`] runs a server that nobody else uses and gives every test a [`Database`] of its own; [`Job`] runs the real
 //! `merge-job` binary against it; [`Reference`] merges the same rows in memory, in at most a hundred lines; [`shop`] holds
-//! the fixture `cdc-shop` with its specs, and [`stage`] and [`compare`] carry rows in and results out.
+//! the fixture `cdc-shop` with its specs, and [`stage`] and [`compare`] carry rows in and results out. [`mod@stack`] is Kafka,
+//! Kafka Connect and the databases for real.
 
 pub mod compare;
 mod database;
@@ -10,9 +11,11 @@ pub mod debezium;
 mod fence;
 mod job;
 mod mirror;
+mod port;
 mod postgres;
 mod reference_merge;
 pub mod shop;
+pub mod stack;
 pub mod stage;
 mod version;
 

@@ -1,6 +1,5 @@
 use std::ffi::OsStr;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -8,14 +7,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::{Database, Job};
+use crate::{Database, Job, port};
 
-/// The directory of a cluster is `<PREFIX><process id of its test run>`: so a later run knows which ones are stale.
+/// The directory of a cluster is `<PREFIX><process id of its test run>-<number>`: so a later run knows which ones are stale.
 const PREFIX: &str = "milepost-test-";
 /// A database that is migrated once and copied for every test.
 const TEMPLATE: &str = "milepost_template";
 /// A user that must give a password; everybody else is trusted.
 pub(crate) const SCRAM_USER: &str = "scram";
+/// Whoever is a member of this role must give a password, too.
+pub(crate) const PASSWORD_USERS: &str = "password_users";
 
 /// A PostgreSQL server of this test process alone.
 ///
@@ -24,8 +25,10 @@ pub(crate) const SCRAM_USER: &str = "scram";
 #[derive(Debug)]
 pub struct Cluster {
     bin: PathBuf,
+    directory: PathBuf,
     port: u16,
     next_database: AtomicU32,
+    migrated: OnceLock<()>,
     /// The guard waits for the end of this pipe.
     _guard: (Child, Option<ChildStdin>),
 }
@@ -38,7 +41,7 @@ impl Cluster {
     #[must_use]
     pub fn shared() -> &'static Self {
         static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-        CLUSTER.get_or_init(|| match Self::start() {
+        CLUSTER.get_or_init(|| match Self::start(&[]) {
             Ok(cluster) => cluster,
             Err(error) => panic!("no private PostgreSQL: {error:#}"),
         })
@@ -47,8 +50,7 @@ impl Cluster {
     /// A new, empty database with the control schema of the merge job.
     #[must_use]
     pub fn database(&self) -> Database {
-        static MIGRATED: OnceLock<()> = OnceLock::new();
-        MIGRATED.get_or_init(|| {
+        self.migrated.get_or_init(|| {
             self.create(TEMPLATE, "template0");
             let run = Job::new(&self.url(TEMPLATE)).args(["migrate"]).run();
             assert_eq!(run.code, 0, "migrate failed: {run}");
@@ -109,6 +111,11 @@ impl Cluster {
             .join("\n")
     }
 
+    /// Runs statements that concern the whole cluster.
+    pub(crate) fn run(&self, sql: &str) {
+        Database::connect(&self.url("postgres")).run(sql);
+    }
+
     fn copy_of(&self, template: &str) -> Database {
         let name = format!(
             "test_{}",
@@ -119,15 +126,20 @@ impl Cluster {
     }
 
     fn create(&self, name: &str, template: &str) {
-        Database::connect(&self.url("postgres"))
-            .run(&format!("create database {name} template {template}"));
+        self.run(&format!("create database {name} template {template}"));
     }
 
-    fn start() -> Result<Self> {
+    /// A server with these settings (`wal_level=logical`) beside those that every one of ours has.
+    ///
+    /// # Errors
+    /// If no PostgreSQL is installed, or it does not start.
+    pub fn start(settings: &[&str]) -> Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
         let bin = binaries()?;
         let root = std::env::temp_dir();
         sweep(&bin, &root);
-        let directory = root.join(format!("{PREFIX}{}", std::process::id()));
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = root.join(format!("{PREFIX}{}-{number}", std::process::id()));
         let made = unprivileged(bin.join("initdb"))
             .args([
                 "--auth=trust",
@@ -150,62 +162,105 @@ impl Cluster {
 
         let rules = directory.join("pg_hba.conf");
         let trusted = fs::read_to_string(&rules)?;
-        let first = format!("host all {SCRAM_USER} 127.0.0.1/32 scram-sha-256\n");
+        let first = [SCRAM_USER, &format!("+{PASSWORD_USERS}")]
+            .map(|user| format!("host all {user} 127.0.0.1/32 scram-sha-256\n"))
+            .concat();
         fs::write(&rules, first + &trusted)?;
 
+        fs::write(
+            directory.join("postgresql.auto.conf"),
+            server_settings(&directory, settings),
+        )?;
+
         let guard = guard(&bin, &directory)?;
+        let mut cluster = Self {
+            bin,
+            directory,
+            port: 0,
+            next_database: AtomicU32::new(0),
+            migrated: OnceLock::new(),
+            _guard: guard,
+        };
         // The port is free now and may not be in a moment: then another one is.
-        for attempt in 1.. {
-            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-            let started = unprivileged(bin.join("pg_ctl"))
-                .args(["start", "--wait", "--silent", "--pgdata"])
-                .arg(&directory)
-                .arg("--log")
-                .arg(directory.join("log"))
-                .arg("--options")
-                .arg(server_options(&directory, port))
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .status()
-                .context("failed to run pg_ctl")?;
-            if started.success() {
-                let cluster = Self {
-                    bin,
-                    port,
-                    next_database: AtomicU32::new(0),
-                    _guard: guard,
-                };
-                Database::connect(&cluster.url("postgres")).run(&format!(
-                    "create role {SCRAM_USER} login superuser password 'right'"
+        for _ in 0..5 {
+            cluster.port = port::free();
+            if cluster.start_server()? {
+                cluster.run(&format!(
+                    "create role {SCRAM_USER} login superuser password 'right';
+                     create role {PASSWORD_USERS}"
                 ));
                 return Ok(cluster);
             }
-            if attempt == 5 {
-                bail!(
-                    "it does not start: {}",
-                    fs::read_to_string(directory.join("log"))?
-                );
-            }
         }
-        unreachable!("the loop ends at its fifth attempt")
+        bail!("it does not start: {}", cluster.log())
+    }
+
+    /// Starts the server on the cluster's port; false if it did not come up.
+    fn start_server(&self) -> Result<bool> {
+        let started = unprivileged(self.bin.join("pg_ctl"))
+            .args(["start", "--wait", "--silent", "--pgdata"])
+            .arg(&self.directory)
+            .arg("--log")
+            .arg(self.directory.join("log"))
+            .args(["--options", &format!("-p {}", self.port)])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status()
+            .context("failed to run pg_ctl")?;
+        Ok(started.success())
+    }
+
+    /// Ends the server as a power cut would, and starts it again on the same port.
+    ///
+    /// # Panics
+    /// If it does not come back.
+    pub fn crash(&self) {
+        let stopped = unprivileged(self.bin.join("pg_ctl"))
+            .args(["stop", "--mode=immediate", "--silent", "--pgdata"])
+            .arg(&self.directory)
+            .status();
+        assert!(
+            stopped.is_ok_and(|status| status.success()),
+            "{}",
+            self.log()
+        );
+        let started = self.start_server().expect("pg_ctl stands beside postgres");
+        assert!(started, "it does not come back: {}", self.log());
+    }
+
+    /// The server's log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+    }
+
+    /// Where it listens on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A program of its version of PostgreSQL, as `psql` or `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        Command::new(self.bin.join(name))
     }
 }
 
 /// Nothing here has to survive a crash of the machine, so nothing waits for a disk.
-fn server_options(directory: &Path, port: u16) -> String {
-    [
-        "listen_addresses=127.0.0.1".to_owned(),
-        format!("port={port}"),
-        format!("unix_socket_directories={}", directory.display()),
+fn server_settings(directory: &Path, more: &[&str]) -> String {
+    let own = [
+        "listen_addresses='127.0.0.1'".to_owned(),
+        format!("unix_socket_directories='{}'", directory.display()),
         "fsync=off".to_owned(),
         "full_page_writes=off".to_owned(),
         "max_connections=80".to_owned(),
-        "timezone=UTC".to_owned(),
+        "timezone='UTC'".to_owned(),
         "jit=off".to_owned(),
-        "max_wal_size=2GB".to_owned(),
-    ]
-    .map(|option| format!("-c {option}"))
-    .join(" ")
+        "max_wal_size='2GB'".to_owned(),
+    ];
+    let all = own.iter().map(String::as_str).chain(more.iter().copied());
+    all.map(|setting| format!("{setting}\n")).collect()
 }
 
 /// The directory with `initdb`: `MILEPOST_PGBIN`, else the newest of Debian's, else the one of the path.
@@ -278,6 +333,7 @@ fn sweep(bin: &Path, root: &Path) {
     for entry in fs::read_dir(root).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let owner = owner.and_then(|name| name.split('-').next());
         let Some(owner) = owner.filter(|id| id.parse::<u32>().is_ok()) else {
             continue;
         };
