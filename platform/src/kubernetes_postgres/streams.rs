@@ -95,6 +95,7 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     let platform = served.platform.name.as_str();
     let store = &served.model.datastores[ingest.store];
     let topics = StoreTopics::of(platform, store);
+    let source = position(store.ingestion.kind());
     let mut datasets: Vec<DatasetSpec> = ingest
         .datasets
         .iter()
@@ -104,9 +105,9 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     StreamSpec {
         version: STREAM_SPEC_VERSION,
         stream: key(served, ingest),
-        source: position(store.ingestion.kind()),
+        source,
         datasets,
-        transactions: (ingest.together && topics.transactions.is_some())
+        transactions: (ingest.together && source.places_ends() && topics.transactions.is_some())
             .then(|| names::control_table(platform, store.name.as_str())),
         limits: Limits {
             max_rows: served
@@ -143,6 +144,7 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
     let platform = served.platform.name.as_str();
     let dataset = &served.model.datasets[ingested.dataset];
     let table = SourceTable::of(&store.ingestion, dataset);
+    let kind = store.ingestion.kind();
     let store = store.name.as_str();
     let name = dataset.name.as_str();
     let strategy = match ingested.history {
@@ -172,13 +174,18 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
             .key_columns()
             .map(|column| names::column(&column.name))
             .collect(),
-        columns: dataset.columns.iter().map(column).collect(),
+        columns: dataset
+            .columns
+            .iter()
+            .map(|own| column(kind, own))
+            .collect(),
         views: views(served, store, name, ingested),
     }
 }
 
-fn column(column: &Column) -> ColumnSpec {
-    let mapping = type_mapping::map(&column.data_type).expect("lint refuses unmappable types");
+fn column(kind: SourceKind, column: &Column) -> ColumnSpec {
+    let mapping =
+        type_mapping::map(kind, &column.data_type).expect("lint refuses unmappable types");
     let name = names::column(&column.name);
     ColumnSpec {
         staged_as: name.clone(),

@@ -29,7 +29,9 @@ impl Rule<Served<'_>> for AlteredValues {
                 .columns
                 .iter()
                 .filter_map(|column| {
-                    let altered = type_mapping::map(&column.data_type).ok()?.altered?;
+                    let altered = type_mapping::map(store.ingestion.kind(), &column.data_type)
+                        .ok()?
+                        .altered?;
                     Some((column, altered))
                 })
                 .collect();

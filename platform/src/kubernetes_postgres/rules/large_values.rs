@@ -31,7 +31,7 @@ impl Rule<Served<'_>> for LargeValues {
                 .columns
                 .iter()
                 .filter(|column| {
-                    type_mapping::map(&column.data_type)
+                    type_mapping::map(store.ingestion.kind(), &column.data_type)
                         .is_ok_and(|mapping| mapping.placeholder.is_some())
                 })
                 .map(|column| column.name.as_str())

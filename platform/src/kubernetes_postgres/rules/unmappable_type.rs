@@ -1,10 +1,9 @@
 use milepost_dsl::rules::{About, Rule};
-use milepost_dsl::scalar::DataType;
 use milepost_dsl::{Diagnostic, RuleId, Severity};
 
 use super::column_path;
 use crate::kubernetes_postgres::Served;
-use crate::type_mapping;
+use crate::type_mapping::{self, Mapping};
 
 static ABOUT: About = About {
     id: RuleId::new("unmappable-type"),
@@ -29,9 +28,9 @@ impl Rule<Served<'_>> for UnmappableType {
         for (store, dataset, _) in served.datasets() {
             for column in &dataset.columns {
                 let data_type = &column.data_type;
-                let refused = match type_mapping::map(data_type) {
+                let refused = match type_mapping::map(store.ingestion.kind(), data_type) {
                     Err(refused) => Some((refused.reason, refused.help)),
-                    Ok(_) => untold(data_type, column.name.as_str()),
+                    Ok(mapping) => untold(&mapping, column.name.as_str()),
                 };
                 let Some((reason, help)) = refused else {
                     continue;
@@ -55,10 +54,10 @@ impl Rule<Served<'_>> for UnmappableType {
     }
 }
 
-/// Documents are made text by a transform that lists columns as `name:string,name:string`.
-fn untold(data_type: &DataType, column: &str) -> Option<(&'static str, &'static str)> {
-    (type_mapping::is_document(data_type) && column.contains([':', ','])).then_some((
-        "the connector cannot name a document column that has `:` or `,` in its name",
+/// Some columns are cast by a transform that lists them as `name:string,name:string`.
+fn untold(mapping: &Mapping, column: &str) -> Option<(&'static str, &'static str)> {
+    (mapping.cast.is_some() && column.contains([':', ','])).then_some((
+        "the connector has to cast it, and cannot name a column that has `:` or `,` in its name",
         "rename the column in a view of the source",
     ))
 }

@@ -1,12 +1,9 @@
-//! Types of the model as Postgres holds them, in staging and merged: what Debezium's Postgres connector and JDBC sink were
-//! seen to do with every type (`docs/decisions/0001-staging-contract.md`), under the settings of
-//! [`crate::kubernetes_postgres`]. Another setting of the connector is another table.
+//! Types of Postgres sources (`docs/decisions/0001-staging-contract.md`).
 
 use milepost_dsl::scalar::DataType;
 use milepost_job_spec::Placeholder;
 
-/// What Debezium's Postgres connector writes in place of a large value that did not change: 28 characters.
-pub const PLACEHOLDER: &str = "__debezium_unavailable_value";
+use super::{Cast, Mapping, PLACEHOLDER, Unmappable, digits};
 
 /// The placeholder in a `uuid[]`: the connector's version-3 UUID of the text.
 const UUID_PLACEHOLDER: &str = "{b68a35a7-17ad-35b3-af2a-ae46edb4545a}";
@@ -20,67 +17,8 @@ const CHARACTER_BYTES: u32 = 4;
 const ALWAYS_INLINE_DIGITS: u16 = 28;
 
 /// How a type is staged and merged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mapping {
-    /// The type in the staging table.
-    pub staging: String,
-    /// The type in the merge table, as `format_type` prints it.
-    pub merge: String,
-    /// What stands for an unchanged value; none where the value is never stored out of line.
-    pub placeholder: Option<Placeholder>,
-    /// Which values arrive as others, if some do.
-    pub altered: Option<&'static str>,
-}
-
-/// Why a platform cannot carry a type, and what to do instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unmappable {
-    /// What happens to it on the way.
-    pub reason: &'static str,
-    /// What to write instead.
-    pub help: &'static str,
-}
-
-impl Mapping {
-    /// Staged as it is merged.
-    fn same(data_type: impl Into<String>) -> Self {
-        let data_type = data_type.into();
-        Self {
-            staging: data_type.clone(),
-            merge: data_type,
-            placeholder: None,
-            altered: None,
-        }
-    }
-
-    /// Staged as text: the sink cannot bind the type, or its column cannot hold the placeholder.
-    fn through_text(merge: impl Into<String>, placeholder: Option<Placeholder>) -> Self {
-        Self {
-            staging: "text".to_owned(),
-            merge: merge.into(),
-            placeholder,
-            altered: None,
-        }
-    }
-
-    fn altered(self, altered: &'static str) -> Self {
-        Self {
-            altered: Some(altered),
-            ..self
-        }
-    }
-}
-
-/// How a type is staged and merged.
-///
-/// # Errors
-/// [`Unmappable`] if its values do not survive the way.
-pub fn map(data_type: &DataType) -> Result<Mapping, Unmappable> {
+pub(super) fn map(data_type: &DataType) -> Result<Mapping, Unmappable> {
     let text = || Some(Placeholder::Text(PLACEHOLDER.to_owned()));
-    let digits = |name: &str, precision: Option<u8>, zone: &str| {
-        let digits = precision.map(|digits| format!("({digits})"));
-        format!("{name}{}{zone}", digits.unwrap_or_default())
-    };
     let characters = |name: &str, length: u32| {
         let inline = length.saturating_mul(CHARACTER_BYTES) <= ALWAYS_INLINE_BYTES;
         let placeholder = if inline { None } else { text() };
@@ -130,8 +68,8 @@ pub fn map(data_type: &DataType) -> Result<Mapping, Unmappable> {
         }
         DataType::Interval => Mapping::through_text("interval", None),
         DataType::Uuid => Mapping::same("uuid"),
-        DataType::Json => Mapping::through_text("json", text()),
-        DataType::Jsonb => Mapping::through_text("jsonb", text()),
+        DataType::Json => Mapping::through_text("json", text()).cast(Cast::Text),
+        DataType::Jsonb => Mapping::through_text("jsonb", text()).cast(Cast::Text),
         DataType::Enum => Mapping::through_text("text", None),
         DataType::Known(name) => return known(name),
         DataType::Array(element) => return array(element),
@@ -152,10 +90,8 @@ fn known(name: &str) -> Result<Mapping, Unmappable> {
         "money" => Ok(Mapping::through_text("numeric", None)),
         "hstore" => {
             let placeholder = format!(r#"{{"{PLACEHOLDER}":"{PLACEHOLDER}"}}"#);
-            Ok(Mapping::through_text(
-                "jsonb",
-                Some(Placeholder::Text(placeholder)),
-            ))
+            let placeholder = Some(Placeholder::Text(placeholder));
+            Ok(Mapping::through_text("jsonb", placeholder).cast(Cast::Text))
         }
         "citext" | "ltree" => refused(
             "the type belongs to an extension that the platform's database may lack",
@@ -166,15 +102,6 @@ fn known(name: &str) -> Result<Mapping, Unmappable> {
             "leave the column out, or keep a copy of it as `text` at the source",
         ),
     }
-}
-
-/// Does the sink bind the type as a document whatever its column is? Then it has to be made text before.
-#[must_use]
-pub fn is_document(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Json | DataType::Jsonb | DataType::Known("hstore")
-    )
 }
 
 /// Arrays whose unchanged large value can be told from a null one.
