@@ -1,13 +1,13 @@
 //! A platform of its own on a running stack: a model, two databases, connectors.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use milepost_dsl::{IntentionGraph, Severity, Sources, check};
 use milepost_job_spec::{ModelVersion, Outcome, StreamSpec};
 use milepost_platform::plan::{ConnectorPlan, Plan};
-use milepost_render::{Artifacts, render};
+use milepost_render::render;
 use tempfile::TempDir;
 
 use super::{READER, Stack, WRITER};
@@ -30,9 +30,11 @@ pub struct Pipeline<'a> {
     /// More settings of the platform in the model, as `overrides: {…}`: a line each, taken by [`model`](Self::model).
     pub settings: String,
     order: u64,
-    rendered: TempDir,
     plan: Option<Plan>,
-    artifacts: Artifacts,
+    /// What is rendered.
+    rendered: PathBuf,
+    /// Where that is, unless somebody else rendered.
+    folder: TempDir,
 }
 
 impl<'a> Pipeline<'a> {
@@ -40,23 +42,31 @@ impl<'a> Pipeline<'a> {
     #[must_use]
     pub fn new(stack: &'a Stack) -> Self {
         let source = stack.source.empty_database();
-        let mut platform = stack.platform.empty_database();
+        let platform = stack.platform.empty_database();
+        // Databases of a cluster are numbered.
+        let name = platform.name().replace("test_", "p");
+        Self::of(stack, &name, source, platform)
+    }
+
+    /// A platform of this name with these databases.
+    #[must_use]
+    pub fn of(stack: &'a Stack, name: &str, source: Database, mut platform: Database) -> Self {
         let (writer, _) = WRITER;
         platform.run(&format!(
-            "alter database {} owner to {writer}; grant all on schema public to {writer}",
+            "alter database {} owner to {writer}",
             platform.name()
         ));
+        let folder = TempDir::new().expect("the temporary directory is writable");
         Self {
             stack,
-            // Databases of a cluster are numbered.
-            name: platform.name().replace("test_", "p"),
+            name: name.to_owned(),
             source,
             platform,
             settings: String::new(),
             order: 0,
-            rendered: TempDir::new().expect("the temporary directory is writable"),
             plan: None,
-            artifacts: Artifacts::default(),
+            rendered: folder.path().to_owned(),
+            folder,
         }
     }
 
@@ -82,15 +92,25 @@ impl<'a> Pipeline<'a> {
             .replace("$PLATFORM", &self.name);
         let text = format!("{}---\n{documents}", self.above());
         let sources: Sources = [("model.yaml".to_owned(), text)].into_iter().collect();
-        self.plan = Some(self.planned(&sources)?);
-        let plan = self.plan.as_ref().context("it was planned")?;
-        self.artifacts = render(plan)?;
-        self.rendered = TempDir::new()?;
-        for (path, text) in &self.artifacts {
-            let file = self.rendered.path().join(path.as_str());
+        let plan = self.planned(&sources)?;
+        self.folder = TempDir::new()?;
+        for (path, text) in &render(&plan)? {
+            let file = self.folder.path().join(path.as_str());
             std::fs::create_dir_all(file.parent().context("it has a folder")?)?;
             std::fs::write(file, text)?;
         }
+        self.rendered = self.folder.path().to_owned();
+        self.plan = Some(plan);
+        Ok(())
+    }
+
+    /// Takes a model from its files by their paths, and the folder in which `milepost render` left what it made of them.
+    ///
+    /// # Errors
+    /// If the model has errors, with all of them.
+    pub fn rendered(&mut self, model: Vec<(String, String)>, folder: &Path) -> Result<()> {
+        self.plan = Some(self.planned(&model.into_iter().collect())?);
+        self.rendered = folder.to_owned();
         Ok(())
     }
 
@@ -105,8 +125,8 @@ impl<'a> Pipeline<'a> {
 
     /// The folder with the rendered files of the platform.
     #[must_use]
-    pub fn folder(&self) -> std::path::PathBuf {
-        self.rendered.path().join(&self.name)
+    pub fn folder(&self) -> PathBuf {
+        self.rendered.join(&self.name)
     }
 
     /// The specs of all streams.
@@ -285,34 +305,8 @@ impl<'a> Pipeline<'a> {
             self.psql(&store?.path().join(file))?;
             found = true;
         }
-        if !found && file == "prepare.sql" {
-            self.publication();
-        }
+        ensure!(found, "nothing is rendered for the source's owner");
         Ok(())
-    }
-
-    /// Publishes every table that there is, and lets the connector's user read it.
-    fn publication(&self) {
-        let mut source = self.source.again();
-        let schemas = source.rows(
-            "select quote_ident(nspname) from pg_namespace
-              where nspname !~ '^pg_' and nspname not in ('information_schema', 'audit')",
-        );
-        let (reader, _) = READER;
-        for schema in schemas.into_iter().flatten().flatten() {
-            source.run(&format!(
-                "grant usage on schema {schema} to {reader};
-                 grant select on all tables in schema {schema} to {reader}"
-            ));
-        }
-        for connector in self.connectors() {
-            if let Some(name) = connector.config.get("publication.name") {
-                source.run(&format!(
-                    "do $$ begin create publication {name} for all tables;
-                     exception when duplicate_object then null; end $$"
-                ));
-            }
-        }
     }
 
     fn psql(&self, file: &Path) -> Result<()> {
