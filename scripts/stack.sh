@@ -90,7 +90,7 @@ make_part() {
 }
 
 make_jars() {
-    java_serves || install "Java 17 or newer" openjdk-17-jre-headless
+    java_serves || install "Java 17 or newer" default-jre-headless
     java_serves || fail "$java is older than Java 17: set JAVA_HOME to a newer one"
     command -v mvn >/dev/null 2>&1 || install Maven maven
     say "fetching Kafka, Kafka Connect, Debezium and MariaDB (about 450 MB)"
@@ -167,7 +167,9 @@ if ! terraform_serves; then
 fi
 provider=$(directory terraform "$terraform" "$(cat provider/go.mod provider/go.sum)")
 make_part "$provider" make_terraform
-command -v "$java" >/dev/null 2>&1 || install "Java 17 or newer" openjdk-17-jre-headless
+# Terraform's check that a connector runs needs it.
+command -v curl >/dev/null 2>&1 || install curl curl
+command -v "$java" >/dev/null 2>&1 || install "Java 17 or newer" default-jre-headless
 
 cat <<END
 JAVA=$(command -v "$java")
