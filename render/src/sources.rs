@@ -29,9 +29,10 @@ struct SourceContext<'a> {
     schema: Name<'a>,
     signals: Name<'a>,
     signals_text: String,
-    covered: Name<'a>,
+    captured: Name<'a>,
     publication: Option<Name<'a>>,
     publication_text: Option<&'a str>,
+    slot: Option<&'a str>,
     heartbeat: Option<Name<'a>>,
     schemas: Vec<Name<'a>>,
     tables: Vec<TableContext<'a>>,
@@ -78,21 +79,27 @@ pub(crate) fn snapshot(files: &SourceFiles) -> Result<String, TemplateError> {
 }
 
 fn context(files: &SourceFiles) -> SourceContext<'_> {
-    let (publication, heartbeat) = match &files.dialect {
+    let (publication, slot, heartbeat) = match &files.dialect {
         SourceDialect::Postgres {
             publication,
+            slot,
             heartbeat,
-        } => (Some(publication.as_str()), Some(heartbeat)),
-        SourceDialect::MySql => (None, None),
+        } => (
+            Some(publication.as_str()),
+            Some(slot.as_str()),
+            Some(heartbeat),
+        ),
+        SourceDialect::MySql => (None, None, None),
     };
     let large = |dataset: &&CapturedDataset| dataset.has_large_values;
     SourceContext {
         schema: name(files.signals.schema.as_str()),
         signals: table_name(&files.signals),
         signals_text: in_backticks(files.signals.schema.as_str(), files.signals.name.as_str()),
-        covered: table_name(&files.covered),
+        captured: table_name(&files.captured),
         publication: publication.map(name),
         publication_text: publication,
+        slot,
         heartbeat: heartbeat.map(table_name),
         schemas: files.schemas.iter().map(|schema| name(schema)).collect(),
         tables: files

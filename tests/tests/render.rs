@@ -11,6 +11,8 @@ mod determinism;
 mod hostile;
 #[path = "render/project.rs"]
 mod project;
+#[path = "render/sources.rs"]
+mod sources;
 #[path = "render/terraform.rs"]
 mod terraform;
 #[path = "render/wait_for_running.rs"]

@@ -28,6 +28,7 @@ fn store_files(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> O
     let dialect = match &store.ingestion.cdc()?.source {
         Source::Postgres(_) => SourceDialect::Postgres {
             publication: kafka::publication(platform, name),
+            slot: kafka::slot(platform, name),
             heartbeat: names::heartbeat_table(platform, name),
         },
         Source::MySql(_) | Source::MariaDb(_) => SourceDialect::MySql,
@@ -49,7 +50,7 @@ fn store_files(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> O
         store: name.to_owned(),
         dialect,
         signals: names::signal_table(platform, name),
-        covered: names::covered_table(platform, name),
+        captured: names::captured_table(platform, name),
         schemas: schemas.into_iter().collect(),
         tables: tables.into_iter().collect(),
         datasets,
@@ -67,7 +68,8 @@ fn captured(store: &Datastore, dataset: &Dataset) -> CapturedDataset {
         .map(|column| column.name.as_str())
         .collect();
     let large = |column: &milepost_dsl::model::Column| {
-        type_mapping::map(&column.data_type).is_ok_and(|mapping| mapping.placeholder.is_some())
+        type_mapping::map(store.ingestion.kind(), &column.data_type)
+            .is_ok_and(|mapping| mapping.placeholder.is_some())
     };
     CapturedDataset {
         id: Digest::of(format!("{}\0{listed}", dataset.name).as_bytes()).to_string(),

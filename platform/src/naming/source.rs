@@ -1,4 +1,4 @@
-//! Names of what Milepost needs in the source's own database: tables of signals, of heartbeats, and of what was read.
+//! Names of what Milepost needs in the source's own database: tables of signals, of heartbeats, and of what is captured.
 //!
 //! They stand in a schema of their own (a database of its own in MySQL and MariaDB), so that nobody's tables are touched and
 //! rights are given on one schema. Postgres holds 63 bytes, MySQL 64 characters; the shorter bound serves both. The
@@ -23,10 +23,10 @@ pub fn heartbeat_table(platform: &str, store: &str) -> TableRef {
     table(&[platform, store, "heartbeat"])
 }
 
-/// Which datasets and columns a snapshot has covered: what is missing here has to be asked for.
+/// Which columns of which datasets are captured, and which of them a snapshot has covered.
 #[must_use]
-pub fn covered_table(platform: &str, store: &str) -> TableRef {
-    table(&[platform, store, "covered"])
+pub fn captured_table(platform: &str, store: &str) -> TableRef {
+    table(&[platform, store, "captured"])
 }
 
 /// The folder of a store's files for the owner of its source, relative to the platform's.
@@ -75,17 +75,17 @@ mod tests {
         ) {
             let signals = signal_table(&one.0, &one.1);
             let heartbeat = heartbeat_table(&one.0, &one.1);
-            let covered = covered_table(&one.0, &one.1);
-            for table in [&signals, &heartbeat, &covered] {
+            let captured = captured_table(&one.0, &one.1);
+            for table in [&signals, &heartbeat, &captured] {
                 let name = table.name.as_str();
                 prop_assert!((1..=63).contains(&name.len()), "{}", name);
                 prop_assert!(name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_')));
             }
-            prop_assert!(signals != heartbeat && heartbeat != covered && signals != covered);
+            prop_assert!(signals != heartbeat && heartbeat != captured && signals != captured);
             prop_assume!(one != other);
             prop_assert_ne!(signals, signal_table(&other.0, &other.1));
             prop_assert_ne!(heartbeat, heartbeat_table(&other.0, &other.1));
-            prop_assert_ne!(covered, covered_table(&other.0, &other.1));
+            prop_assert_ne!(captured, captured_table(&other.0, &other.1));
         }
     }
 

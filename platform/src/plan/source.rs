@@ -15,8 +15,8 @@ pub struct SourceFiles {
     pub dialect: SourceDialect,
     /// Where snapshots are asked for.
     pub signals: TableRef,
-    /// Which datasets and columns a snapshot has covered.
-    pub covered: TableRef,
+    /// What is captured, and what of it a snapshot has covered.
+    pub captured: TableRef,
     /// Schemas in which captured tables stand, each once.
     pub schemas: Vec<String>,
     /// Captured tables, each once: schema and name.
@@ -30,8 +30,10 @@ pub struct SourceFiles {
 pub enum SourceDialect {
     /// PostgreSQL.
     Postgres {
-        /// What the connector's slot publishes.
+        /// What the slot delivers.
         publication: String,
+        /// The connector's slot.
+        slot: String,
         /// What the connector touches so that its slot moves on.
         heartbeat: TableRef,
     },

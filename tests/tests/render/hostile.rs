@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use milepost_job_spec::{DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION, PlatformPlan};
 use milepost_platform::credential::{SecretRef, SecretVariable};
 use milepost_platform::plan::{
-    AirflowPlan, AirflowVersion, Bounds, ConnectPlan, ConnectorFile, ConnectorPlan, DagFile,
-    DagPlan, Plan, PodPlan, RetryPlan,
+    AirflowPlan, AirflowVersion, Bounds, ConnectPlan, ConnectorFile, ConnectorPlan,
+    ConnectorResources, DagFile, DagPlan, Plan, PodPlan, RetryPlan,
 };
 use test_case::test_case;
 
@@ -28,7 +28,7 @@ fn database() -> DatabaseAddress {
     }
 }
 
-fn plan() -> Plan {
+pub(crate) fn plan() -> Plan {
     let bounds = Bounds {
         request: text(),
         limit: text(),
@@ -90,6 +90,7 @@ fn plan() -> Plan {
         connect: ConnectPlan {
             url: text(),
             login: None,
+            resources: ConnectorResources::Terraform,
             files: vec![ConnectorFile {
                 name: "store_shop".to_owned(),
                 store: text(),
@@ -103,10 +104,11 @@ fn plan() -> Plan {
                 }],
             }],
         },
+        sources: Vec::new(),
     }
 }
 
-fn file(name: &str, plan: &Plan) -> String {
+pub(crate) fn file(name: &str, plan: &Plan) -> String {
     let artifacts = milepost_render::render(plan).expect("the templates are sound");
     let found = artifacts.iter().find(|(path, _)| path.as_str() == name);
     found

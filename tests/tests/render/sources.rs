@@ -1,0 +1,334 @@
+//! What is rendered for a source's owner runs in psql, changes what it says, and changes nothing when it runs again.
+
+use std::io::Write as _;
+use std::process::{Child, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use acceptance::{Cluster, Database};
+use milepost_job_spec::TableRef;
+use milepost_platform::plan::{CapturedDataset, Plan, SourceDialect, SourceFiles};
+
+use crate::hostile;
+
+/// Names that a source may have; what no table can be called is refused by lint.
+const NAMES: [&str; 8] = [
+    "orders",
+    "Orders",
+    "q\"uo'te",
+    "back\\slash",
+    "new\nline; drop table orders; --",
+    "${x} $1 :reader :'reader'",
+    "select",
+    "über 漢 \u{202e}😀",
+];
+
+fn table(name: &str) -> TableRef {
+    TableRef {
+        schema: "milepost".parse().expect("it is a name"),
+        name: name.parse().expect("it is a name"),
+    }
+}
+
+/// A server of sources.
+fn cluster() -> &'static Cluster {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    CLUSTER.get_or_init(|| Cluster::start(&["wal_level=logical"]).expect("PostgreSQL is installed"))
+}
+
+/// Captures these tables of a hostile schema with these columns.
+fn files(tables: &[&str], columns: &str) -> SourceFiles {
+    let schema = "s\"che.ma".to_owned();
+    SourceFiles {
+        folder: "sources/shop".to_owned(),
+        platform: "main".to_owned(),
+        store: "shop".to_owned(),
+        dialect: SourceDialect::Postgres {
+            publication: "main__shop".to_owned(),
+            // Set for each source: slots are the server's.
+            slot: String::new(),
+            heartbeat: table("main__shop__heartbeat"),
+        },
+        signals: table("main__shop__signals"),
+        captured: table("main__shop__captured"),
+        schemas: vec![schema.clone()],
+        tables: tables
+            .iter()
+            .map(|&name| (schema.clone(), name.to_owned()))
+            .collect(),
+        datasets: tables
+            .iter()
+            .map(|&name| CapturedDataset {
+                id: format!("id of {name}"),
+                dataset: name.to_owned(),
+                schema: schema.clone(),
+                table: name.to_owned(),
+                columns: columns.to_owned(),
+                request: (!name.contains('\n')).then(|| format!("request for {name}")),
+                has_large_values: name.contains('\''),
+            })
+            .collect(),
+    }
+}
+
+struct Source {
+    database: Database,
+    plan: Plan,
+    connector: Option<Child>,
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Source {
+    fn new() -> Self {
+        let mut database = cluster().empty_database();
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        database.run(&format!("create schema {}", quoted("s\"che.ma")));
+        for name in NAMES {
+            let table = format!("{}.{}", quoted("s\"che.ma"), quoted(name));
+            database.run(&format!("create table {table} (id integer primary key)"));
+        }
+        let role = format!("\"Read \"\"er {}\"", database.name());
+        database.run(&format!("create role {role}"));
+        Self {
+            database,
+            plan: hostile::plan(),
+            connector: None,
+        }
+    }
+
+    /// A connector that is changed is another client of the slot.
+    fn connect(&mut self) {
+        self.stop();
+        let slot = self.database.name().to_owned();
+        self.database.run(&format!(
+            "select pg_create_logical_replication_slot('{slot}', 'pgoutput')
+              where not exists (select from pg_replication_slots where slot_name = '{slot}')"
+        ));
+        let is_active =
+            format!("select active from pg_replication_slots where slot_name = '{slot}'");
+        while self.database.value(&is_active) == "t" {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let client = cluster()
+            .program("pg_recvlogical")
+            .args(["--start", "--file=/dev/null", "--slot", &slot])
+            .args([
+                "-o",
+                "proto_version=1",
+                "-o",
+                "publication_names=main__shop",
+            ])
+            .args(["--dbname", self.database.url()])
+            .stderr(Stdio::null())
+            .spawn();
+        self.connector = Some(client.expect("pg_recvlogical stands beside postgres"));
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut client) = self.connector.take() {
+            let _ = client.kill();
+            let _ = client.wait();
+        }
+    }
+
+    /// Runs a rendered file in psql; what it tells, or why it failed.
+    fn psql(
+        &mut self,
+        file: &str,
+        mut files: SourceFiles,
+        arguments: &[&str],
+    ) -> Result<String, String> {
+        let slot = self.database.name().to_owned();
+        if let SourceDialect::Postgres { slot: of_plan, .. } = &mut files.dialect {
+            *of_plan = slot;
+        }
+        self.plan.sources = vec![files];
+        let text = hostile::file(&format!("main/sources/shop/{file}"), &self.plan);
+        let mut script =
+            tempfile::NamedTempFile::new().expect("the temporary directory is writable");
+        script.write_all(text.as_bytes()).expect("it is written");
+        let output = cluster()
+            .program("psql")
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
+            .args(arguments)
+            .arg("--file")
+            .arg(script.path())
+            .arg(self.database.url())
+            .output()
+            .expect("psql stands beside postgres");
+        let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() {
+            Ok(told(&output.stdout))
+        } else {
+            Err(told(&output.stderr))
+        }
+    }
+
+    fn prepare(&mut self, files: SourceFiles) -> String {
+        let reader = format!("reader=Read \"er {}", self.database.name());
+        self.psql("prepare.sql", files, &["--set", &reader])
+            .expect("it runs")
+    }
+
+    fn snapshot(&mut self, files: SourceFiles) -> String {
+        self.psql("snapshot.sql", files, &[]).expect("it runs")
+    }
+
+    /// Whose snapshot was asked for since the last answer.
+    fn asked(&mut self) -> Vec<(String, String)> {
+        let rows = self.database.rows(
+            "with gone as (delete from milepost.main__shop__signals returning *)
+             select id, data from gone where type = 'execute-snapshot' order by id",
+        );
+        let text = |value: &Option<String>| value.clone().expect("it is set");
+        rows.iter()
+            .map(|row| (text(&row[0]), text(&row[1])))
+            .collect()
+    }
+
+    fn published(&mut self) -> Vec<String> {
+        let rows = self.database.rows(
+            "select tablename from pg_publication_tables where pubname = 'main__shop' order by 1",
+        );
+        rows.into_iter()
+            .filter_map(|row| row.into_iter().next()?)
+            .collect()
+    }
+}
+
+fn ids(names: &[&str]) -> Vec<(String, String)> {
+    let mut all: Vec<_> = names
+        .iter()
+        .map(|name| (format!("id of {name}"), format!("request for {name}")))
+        .collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_source_is_prepared_once_and_asked_for_what_was_added() {
+    let mut source = Source::new();
+    let two = ["orders", "q\"uo'te"];
+    let (narrow, wide) = (r#"["id"]"#, r#"["id","new"]"#);
+    let own = ["main__shop__heartbeat", "main__shop__signals"];
+    let mut published = own.to_vec();
+    published.extend(two);
+    source.prepare(files(&two, narrow));
+    assert_eq!(source.published(), published);
+    source.connect();
+    source.snapshot(files(&two, narrow));
+    assert_eq!(source.asked(), [], "the first snapshot covers them");
+
+    // Datasets are added.
+    source.prepare(files(&NAMES, narrow));
+    source.connect();
+    source.prepare(files(&NAMES, narrow));
+    let mut published: Vec<&str> = own.into_iter().chain(NAMES).collect();
+    published.sort_unstable();
+    assert_eq!(source.published(), published);
+    let told = source.snapshot(files(&NAMES, narrow));
+    let (unnameable, nameable): (Vec<&str>, Vec<&str>) =
+        NAMES.iter().partition(|name| name.contains('\n'));
+    assert!(told.contains(unnameable[0]), "{told}");
+    let mut added = nameable;
+    added.retain(|name| !two.contains(name));
+    assert_eq!(source.asked(), ids(&added));
+    source.snapshot(files(&NAMES, narrow));
+    assert_eq!(source.asked(), [], "it asks once");
+
+    // A column more asks, one less does not, and one that comes back asks again.
+    let mut change = |tables: &[&str], columns: &str| {
+        source.prepare(files(tables, columns));
+        source.connect();
+        source.snapshot(files(tables, columns));
+        source.asked()
+    };
+    assert_eq!(change(&two, wide), ids(&two));
+    assert_eq!(change(&two, narrow), []);
+    assert_eq!(change(&two, wide), ids(&two));
+    // So does a dataset that comes back, and one in place of all others.
+    assert_eq!(change(&two[..1], wide), []);
+    assert_eq!(change(&two, wide), ids(&two[1..]));
+    assert_eq!(change(&["Orders"], wide), ids(&["Orders"]));
+}
+
+#[test]
+fn a_connector_that_does_not_know_yet_is_not_asked() {
+    let mut source = Source::new();
+    source.prepare(files(&["orders"], r#"["id"]"#));
+    source.connect();
+    source.snapshot(files(&["orders"], r#"["id"]"#));
+    let two = ["orders", "select"];
+    let told = source
+        .psql("snapshot.sql", files(&two, r#"["id"]"#), &[])
+        .expect_err("the source does not know what was added");
+    assert!(
+        told.contains("prepare.sql of this render was not run"),
+        "{told}"
+    );
+    source.prepare(files(&two, r#"["id"]"#));
+    thread::scope(|scope| {
+        let mut again = Source {
+            database: source.database.again(),
+            plan: hostile::plan(),
+            connector: None,
+        };
+        let asked = scope.spawn(move || again.snapshot(files(&two, r#"["id"]"#)));
+        thread::sleep(Duration::from_millis(500));
+        assert_eq!(source.asked(), [], "the connector is as it was");
+        source.connect();
+        let told = asked.join().expect("it runs once the connector is changed");
+        assert_eq!(told.trim(), "select");
+    });
+    assert_eq!(source.asked(), ids(&["select"]));
+}
+
+#[test]
+fn the_connectors_user_may_read_what_is_captured_and_no_more() {
+    let mut source = Source::new();
+    source.prepare(files(&NAMES[..3], r#"["id"]"#));
+    let rights = format!(
+        "select coalesce(string_agg(c.relname || ' ' || lower(a.privilege_type), ', ' order by c.relname collate \"C\"), '')
+           from pg_class c cross join aclexplode(c.relacl) a
+          where pg_get_userbyid(a.grantee) = 'Read \"er {}'",
+        source.database.name()
+    );
+    assert_eq!(
+        source.database.value(&rights),
+        "Orders select, main__shop__heartbeat update, main__shop__signals insert, orders select, q\"uo'te select"
+    );
+}
+
+#[test]
+fn the_owner_is_told_what_is_to_decide() {
+    let mut source = Source::new();
+    source
+        .database
+        .run("grant truncate on \"s\"\"che.ma\".orders to public");
+    let told = source.prepare(files(&NAMES[..3], r#"["id"]"#));
+    let identity = "alter table \"s\"\"che.ma\".\"q\"\"uo'te\" replica identity full;";
+    let truncate = "revoke truncate on \"s\"\"che.ma\".orders from public;";
+    assert!(told.contains(identity) && told.contains(truncate), "{told}");
+    source.database.run(&format!("{identity} {truncate}"));
+    let told = source.prepare(files(&NAMES[..3], r#"["id"]"#));
+    assert!(
+        !told.contains("alter") && !told.contains("revoke"),
+        "{told}"
+    );
+}
+
+#[test]
+fn nothing_is_done_without_the_connectors_user() {
+    let mut source = Source::new();
+    let told = source
+        .psql("prepare.sql", files(&NAMES, r#"["id"]"#), &[])
+        .expect_err("it needs a user");
+    assert!(told.contains("psql --set reader=NAME"), "{told}");
+    assert_eq!(source.published(), Vec::<String>::new());
+}
