@@ -25,10 +25,42 @@ pub(crate) struct Args {
 const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    findings: lint errors, drift with --check, a demo whose rows are not true
+  1    findings: lint errors, drift with --check, a failed check or stream, a demo whose rows are not true
   2    usage, configuration or unreadable input
   3    something could not be reached
   76   stopped by a signal";
+
+const DOCTOR_HELP: &str = "\
+Examples:
+  milepost doctor --platform main            the model of this directory against what runs
+  milepost doctor --platform main examples/shop
+  milepost doctor --platform main --format json | jq '.checks[] | select(.grade == \"fail\")'
+
+It asks Kafka Connect, the Postgres sources and the platform's Postgres, with the credentials that the model
+names: CREDENTIAL_USER and CREDENTIAL_PASSWORD of each. A source whose credential is not set is only warned of:
+Kafka Connect tries it with its own. MILEPOST_DATABASE_URL overrides where the platform's Postgres is; PGSSLMODE
+and PGSSLROOTCERT (databases) and SSL_CERT_FILE (Kafka Connect) say whom TLS trusts.
+
+Exit codes:
+  0    nothing failed; there may be warnings
+  1    a check failed
+  2    the model has errors, a variable is missing, or a login is refused
+  3    Kafka Connect or a database cannot be reached; everything else was examined";
+
+const STATUS_HELP: &str = "\
+Examples:
+  milepost status --platform main
+  milepost status --platform main examples/shop
+  milepost status --platform main --format json | jq '.streams[] | select(.state != \"healthy\")'
+
+It asks the platform's Postgres and Kafka Connect, with the credentials that the model names; see `milepost doctor
+--help`.
+
+Exit codes:
+  0    no stream and no connector has failed
+  1    one has failed, or is missing
+  2    the model has errors, a variable is missing, or a login is refused
+  3    the database or Kafka Connect cannot be reached";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -70,6 +102,14 @@ Examples:
   milepost completions bash > ~/.local/share/bash-completion/completions/milepost
   milepost completions zsh > \"${fpath[1]}/_milepost\"")]
     Completions(CompletionsArgs),
+
+    /// Look at what runs for a platform, and say what is wrong and what to do: changes nothing.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor(LiveArgs),
+
+    /// Show how far each stream of a platform is, and why it is late.
+    #[command(after_help = STATUS_HELP)]
+    Status(LiveArgs),
 
     /// Run the whole path on this machine, with a private Postgres and simulated changes.
     #[command(after_help = "\
@@ -213,6 +253,32 @@ pub(crate) struct CompletionsArgs {
     /// The shell
     #[arg(value_enum)]
     pub(crate) shell: Shell,
+}
+
+/// What is looked at while it runs.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LiveArgs {
+    /// The model's directory
+    #[arg(default_value = ".")]
+    pub(crate) dir: PathBuf,
+
+    /// The platform
+    #[arg(long, value_name = "NAME")]
+    pub(crate) platform: String,
+
+    /// For whom to write
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: LiveFormat,
+}
+
+/// For whom it is told.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LiveFormat {
+    /// People
+    #[default]
+    Human,
+    /// Scripts: one JSON document with a version
+    Json,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -7,11 +7,11 @@ use milepost_dsl::model::PlatformId;
 use milepost_dsl::{Diagnostic, IntentionGraph, Model, Severity, Sources, check, sort};
 use milepost_job_spec::{ModelVersion, Outcome};
 use milepost_platform::plan;
-use milepost_platform::plan::AirflowVersion;
+use milepost_platform::plan::{AirflowVersion, Plan};
 use milepost_render::{Artifacts, render};
 
 use crate::failure::{Failure, chain};
-use crate::{load, output};
+use crate::{load, output, report, version};
 
 /// A model as far as it could be understood, with everything that is wrong.
 pub(crate) struct Inspection {
@@ -43,6 +43,31 @@ pub(crate) fn inspect(dir: &Path) -> Result<Inspection, Failure> {
         diagnostics,
         model: checked.model,
     })
+}
+
+/// The plan of one platform of a model, for commands that look at what runs. None, and told, while any error stands.
+pub(crate) fn planned(dir: &Path, platform: &str) -> Result<Option<Plan>, Failure> {
+    let inspection = inspect(dir)?;
+    let Some(sound) = inspection.sound(Some(platform))? else {
+        report::refuse(
+            &inspection,
+            "a model with errors has no plan to compare with",
+        );
+        return Ok(None);
+    };
+    // What runs is compared by its contents: a clone that cannot count its commits is good enough to look.
+    let version = version::of(dir).unwrap_or_else(|_| version::unversioned());
+    let plan = sound
+        .graphs
+        .first()
+        .and_then(|graph| plan(sound.model, graph, &version).plan);
+    match plan {
+        Some(plan) => Ok(Some(plan)),
+        None => Err(Failure::usage(format!(
+            "platform `{platform}` is run by others: Milepost runs nothing there that it could look at"
+        ))
+        .with_help("name a platform of kind `kubernetes-postgres`")),
+    }
 }
 
 impl Sound<'_> {

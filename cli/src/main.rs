@@ -4,17 +4,22 @@
 //! belongs in a plan is taken. A command returns how it ended ([`Outcome`]) or why it could not be carried out
 //! ([`Failure`](failure::Failure)), which is printed once, here.
 //!
-//! Reading order: [`args`], [`load`], [`inspect`], [`report`], [`mod@write`], then [`commands`], and [`demo`] last.
+//! Reading order: [`args`], [`load`], [`inspect`], [`report`], [`mod@write`], then [`commands`]; what runs is asked by [`live`]
+//! and judged by [`doctor`] and [`status`]; [`demo`] last.
 
 mod args;
 mod commands;
 mod demo;
+mod doctor;
 mod failure;
 mod inspect;
+mod live;
 mod load;
 mod output;
 mod report;
+mod status;
 mod version;
+mod when;
 mod write;
 
 use std::process::ExitCode;

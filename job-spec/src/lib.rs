@@ -20,8 +20,8 @@ pub use digest::Digest;
 pub use ident::{IdentError, MAX_IDENT_BYTES, PgIdent, TableRef};
 pub use outcome::Outcome;
 pub use plan::{
-    CONTROL_SCHEMA, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION, PlanError, PlatformPlan,
-    StreamEntry, WorkspaceSchema, environment,
+    CONTROL_SCHEMA, CONTROL_VERSION, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION,
+    PlanError, PlatformPlan, StreamEntry, WorkspaceSchema, environment,
 };
 pub use position::{SourcePosition, StagingColumn};
 pub use strategy::{Strategy, Versions};

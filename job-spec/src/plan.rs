@@ -9,6 +9,9 @@ pub const PLATFORM_PLAN_VERSION: u32 = 1;
 /// The schema of the control tables.
 pub const CONTROL_SCHEMA: &str = "milepost";
 
+/// The version of the control tables that this release works on: the number of its last migration.
+pub const CONTROL_VERSION: i32 = 1;
+
 /// The index of a platform: `platform.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

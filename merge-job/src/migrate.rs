@@ -1,5 +1,6 @@
 //! `merge-job migrate`: the control schema, one numbered step after the other.
 
+pub use milepost_job_spec::CONTROL_VERSION;
 use tokio_postgres::types::Type;
 
 use crate::error::Error;
@@ -7,9 +8,6 @@ use crate::session::Session;
 
 /// The steps in order; a step's number is its place, from 1. A released step never changes.
 const STEPS: [&str; 1] = [include_str!("migrations/0001_control.sql")];
-
-/// The version of the control schema that this release works on.
-pub const CONTROL_VERSION: i32 = 1;
 
 /// Serialises concurrent migrations: held to the end of the transaction. The number means nothing.
 const LOCK: &str = "select pg_advisory_xact_lock(5714931846264118)";

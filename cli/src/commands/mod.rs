@@ -9,8 +9,8 @@ mod schema;
 use milepost_job_spec::Outcome;
 
 use crate::args::Command;
-use crate::demo;
 use crate::failure::Failure;
+use crate::{demo, doctor, status};
 
 /// Carries out a command.
 pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
@@ -20,6 +20,8 @@ pub(crate) fn run(command: Command) -> Result<Outcome, Failure> {
         Command::Render(args) => render::run(&args),
         Command::Schema(args) => Ok(schema::run(&args)),
         Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }
