@@ -42,7 +42,7 @@ pub enum TemplateError {
     },
     /// No language is known for the ending.
     #[error(
-        "template `{template}` ends in none of `.py.tera`, `.tf.tera`, `.psql.tera` and `.mysql.tera`"
+        "template `{template}` ends in none of `.py.tera`, `.yaml.tera`, `.tf.tera`, `.psql.tera` and `.mysql.tera`"
     )]
     Ending {
         /// The template's path.
@@ -73,7 +73,7 @@ impl Language {
         };
         let ending = template.strip_suffix(".tera")?.rsplit_once('.')?.1;
         match ending {
-            "py" => Some(same(python_literal)),
+            "py" | "yaml" => Some(same(python_literal)),
             "tf" => Some(same(hcl_literal)),
             "psql" => Some(Self {
                 literal: postgres_literal,
@@ -168,7 +168,7 @@ fn pad(literal: &str, arguments: Kwargs, _: &State) -> TeraResult<Value> {
     Ok(Value::safe_string(&format!("{literal:width$}")))
 }
 
-/// A string of Python, in double quotes.
+/// A string of Python in double quotes; YAML has the same escapes.
 fn python_literal(text: &str) -> String {
     quoted(text, |c, out| match c {
         '\0'..='\x1f' | '\x7f' => out.push_str(&format!("\\x{:02x}", u32::from(c))),

@@ -48,6 +48,7 @@ pub(crate) fn plan(served: &Served<'_>, version: &ModelVersion) -> Plan {
         connect: ConnectPlan {
             url: served.config.connect_url.clone(),
             login: connectors::login(served),
+            resources: connectors::resources(served),
             files: connectors::files(served),
         },
         sources: sources::files(served),

@@ -3,7 +3,7 @@
 //! A topic has at most 249 characters of `[A-Za-z0-9._-]`; a replication slot at most 63 of `[a-z0-9_]`. The topic prefix of
 //! a store holds the platform's name too: two platforms may ingest one store through one Kafka cluster and from one source.
 
-use milepost_job_spec::MAX_IDENT_BYTES;
+use milepost_job_spec::{Digest, MAX_IDENT_BYTES};
 
 use super::{join, shorten};
 
@@ -53,6 +53,23 @@ pub fn transaction_topic(prefix: &str) -> String {
 #[must_use]
 pub fn topic_fits(prefix: &str, source_table: &str) -> bool {
     prefix.len() + 1 + source_table.encode_utf16().count() <= MAX_TOPIC_BYTES
+}
+
+/// The topic in which a source connector keeps the shapes that its tables had; a table's topic has two dots or more.
+#[must_use]
+pub fn schema_history_topic(prefix: &str) -> String {
+    format!("{prefix}.schema-history")
+}
+
+/// The number by which MySQL and MariaDB know a reader of their binary log; a second one of a number ends the first.
+///
+/// From the names alone, so that it stays, and high, where those are not that people give to servers.
+#[must_use]
+pub fn server_id(platform: &str, store: &str) -> u32 {
+    let digest = Digest::of(join(&[platform, store]).as_bytes());
+    let number = u32::from_str_radix(&digest.as_str()[..8], 16)
+        .expect("a digest begins with hexadecimal digits");
+    number | 1 << 31
 }
 
 /// The connector that reads a store.
@@ -148,5 +165,10 @@ mod tests {
         );
         assert_eq!(table_topic("p", "caf\u{e9}.\u{1f600}"), "p.caf_.__");
         assert_eq!(table_topic("p", &"x".repeat(300)).len(), MAX_TOPIC_BYTES);
+    }
+
+    #[test]
+    fn a_character_becomes_as_many_as_java_counts() {
+        assert_eq!(table_topic("p", "public.a,b é😀"), "p.public.a_b____");
     }
 }

@@ -11,8 +11,24 @@ pub struct ConnectPlan {
     pub url: String,
     /// Where the login of that interface is, if it asks for one.
     pub login: Option<ConnectLogin>,
+    /// As what the connectors are rendered.
+    pub resources: ConnectorResources,
     /// One file per store, in store order.
     pub files: Vec<ConnectorFile>,
+}
+
+/// As what connectors are rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectorResources {
+    /// Terraform, applied through the REST interface.
+    Terraform,
+    /// `KafkaConnector` resources, which Strimzi's operator turns into connectors.
+    Strimzi {
+        /// The namespace of the cluster and so of its connectors.
+        namespace: String,
+        /// The `KafkaConnect` that runs them.
+        cluster: String,
+    },
 }
 
 /// The environment variables that hold the login of Kafka Connect's REST interface.
@@ -24,7 +40,7 @@ pub struct ConnectLogin {
     pub password_variable: String,
 }
 
-/// The connectors of a store: one file of Terraform.
+/// The connectors of a store: one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectorFile {
     /// The file's name without its ending.

@@ -6,7 +6,7 @@ mod connector;
 mod dag;
 mod source;
 
-pub use connector::{ConnectLogin, ConnectPlan, ConnectorFile, ConnectorPlan};
+pub use connector::{ConnectLogin, ConnectPlan, ConnectorFile, ConnectorPlan, ConnectorResources};
 pub use dag::{AirflowPlan, AirflowVersion, Bounds, DagFile, DagPlan, PodPlan, RetryPlan};
 pub use source::{CapturedDataset, SourceDialect, SourceFiles};
 
