@@ -95,7 +95,6 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     let platform = served.platform.name.as_str();
     let store = &served.model.datastores[ingest.store];
     let topics = StoreTopics::of(platform, store);
-    let source = position(store.ingestion.kind());
     let mut datasets: Vec<DatasetSpec> = ingest
         .datasets
         .iter()
@@ -105,9 +104,9 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     StreamSpec {
         version: STREAM_SPEC_VERSION,
         stream: key(served, ingest),
-        source,
+        source: position(store.ingestion.kind()),
         datasets,
-        transactions: (ingest.together && source.places_ends() && topics.transactions.is_some())
+        transactions: (ingest.together && topics.transactions.is_some())
             .then(|| names::control_table(platform, store.name.as_str())),
         limits: Limits {
             max_rows: served

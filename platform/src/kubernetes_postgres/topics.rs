@@ -2,6 +2,7 @@ use std::borrow::Cow;
 
 use milepost_dsl::model::{Dataset, Datastore, Origin};
 
+use super::streams::position;
 use crate::naming::kafka;
 use crate::naming::source_table::SourceTable;
 
@@ -10,14 +11,15 @@ pub(super) struct StoreTopics<'a> {
     store: &'a Datastore,
     /// What the topics' names begin with; a dot follows.
     pub(super) prefix: Cow<'a, str>,
-    /// The topic of transactions; none where others fill the topics and write none.
+    /// The topic of transactions; none where others fill the topics and write none, nor where END events have no place among
+    /// those of tables.
     pub(super) transactions: Option<Cow<'a, str>>,
 }
 
 impl<'a> StoreTopics<'a> {
     /// The topics of a store on a platform.
     pub(super) fn of(platform: &str, store: &'a Datastore) -> Self {
-        let (prefix, transactions) = match &store.ingestion.origin {
+        let (prefix, transactions): (_, Option<Cow<'a, str>>) = match &store.ingestion.origin {
             Origin::Cdc(_) => {
                 let prefix = kafka::topic_prefix(platform, store.name.as_str());
                 let transactions = kafka::transaction_topic(&prefix);
@@ -34,7 +36,7 @@ impl<'a> StoreTopics<'a> {
         Self {
             store,
             prefix,
-            transactions,
+            transactions: transactions.filter(|_| position(store.ingestion.kind()).places_ends()),
         }
     }
 

@@ -29,7 +29,8 @@ impl SourceTable {
         let from = dataset.source_name.as_str();
         let source = match &ingestion.origin {
             Origin::Cdc(cdc) => &cdc.source,
-            Origin::Topics(_) => return Self::in_topics(ingestion.kind(), from),
+            // There `from` is what follows the prefix, and what END events say.
+            Origin::Topics(_) => return Self::same(from.to_owned()),
         };
         let (schema, table) = from.split_once('.').unwrap_or_else(|| {
             let schema = match source {
@@ -68,43 +69,26 @@ impl SourceTable {
     /// Can `from` be the name of a table at the source?
     #[must_use]
     pub fn is_legal(ingestion: &Ingestion, from: &str) -> bool {
+        let kind = ingestion.kind();
         let parts: Vec<&str> = from.split('.').collect();
-        let (fewest, most) = match &ingestion.origin {
-            Origin::Cdc(_) if ingestion.kind() == SourceKind::Oracle => (2, 2),
-            Origin::Cdc(_) => (1, 2),
+        let (fewest, most) = match (&ingestion.origin, kind) {
+            (Origin::Cdc(_), SourceKind::Oracle) => (2, 2),
+            (Origin::Cdc(_), _) => (1, 2),
             // Only END events have to be understood; a topic may be called anything.
-            Origin::Topics(topics) => {
-                match (topics.transactions.is_some(), ingestion.consistency) {
-                    (true, Consistency::MultiDataset) => match ingestion.kind() {
-                        SourceKind::Postgres | SourceKind::MySql | SourceKind::MariaDb => (2, 2),
-                        SourceKind::SqlServer | SourceKind::Oracle => (3, 3),
-                    },
-                    (false, _) | (true, Consistency::SingleDataset) => return !from.is_empty(),
-                }
+            (Origin::Topics(topics), _)
+                if topics.transactions.is_none()
+                    || ingestion.consistency == Consistency::SingleDataset =>
+            {
+                return !from.is_empty();
             }
+            (Origin::Topics(_), SourceKind::Postgres | SourceKind::MySql | SourceKind::MariaDb) => {
+                (2, 2)
+            }
+            (Origin::Topics(_), SourceKind::SqlServer) => (3, 3),
+            // Its END events are not read.
+            (Origin::Topics(_), SourceKind::Oracle) => return !from.is_empty(),
         };
-        (fewest..=most).contains(&parts.len())
-            && parts
-                .iter()
-                .all(|part| is_identifier(ingestion.kind(), part))
-    }
-
-    /// Of topics that others fill `from` is what follows the prefix. Oracle's topics leave out the container that END events
-    /// name; where `from` has it, it is for those.
-    fn in_topics(kind: SourceKind, from: &str) -> Self {
-        let within = match kind {
-            SourceKind::Oracle => from.split_once('.').filter(|(_, rest)| rest.contains('.')),
-            SourceKind::Postgres
-            | SourceKind::MySql
-            | SourceKind::MariaDb
-            | SourceKind::SqlServer => None,
-        };
-        let topic = within.map_or(from, |(_, rest)| rest);
-        Self {
-            listed: topic.to_owned(),
-            topic: topic.to_owned(),
-            collection: from.to_owned(),
-        }
+        (fewest..=most).contains(&parts.len()) && parts.iter().all(|part| is_identifier(kind, part))
     }
 
     fn same(name: String) -> Self {
@@ -204,17 +188,14 @@ mod tests {
         assert_eq!(names, expected);
     }
 
-    #[test_case("postgres", "sales.rows", "sales.rows")]
-    #[test_case("mysql", "shop.rows", "shop.rows")]
-    #[test_case("sql-server", "shop.dbo.rows", "shop.dbo.rows")]
-    #[test_case("oracle", "ORCL.SALES.ROWS", "SALES.ROWS")]
-    fn a_topic_of_others_is_called_as_the_model_says(connector: &str, from: &str, topic: &str) {
+    #[test_case("postgres", "sales.rows")]
+    #[test_case("mysql", "shop.rows")]
+    #[test_case("sql-server", "shop.dbo.rows")]
+    #[test_case("oracle", "SALES.ROWS")]
+    fn a_topic_of_others_is_called_as_the_model_says(connector: &str, from: &str) {
         let (names, legal) = names(&model(&topics(connector), from));
         assert!(legal);
-        assert_eq!(
-            (names.topic.as_str(), names.collection.as_str()),
-            (topic, from)
-        );
+        assert_eq!(names, SourceTable::same(from.to_owned()));
     }
 
     #[test_case(&cdc(POSTGRES), "a.b.c")]
@@ -224,7 +205,7 @@ mod tests {
     #[test_case(&cdc(POSTGRES), "a,b")]
     #[test_case(&cdc(MYSQL), "shop."; "no table")]
     #[test_case(&topics("mysql"), "rows")]
-    #[test_case(&topics("oracle"), "SALES.ROWS")]
+    #[test_case(&topics("sql-server"), "dbo.rows")]
     fn what_is_no_table_is_refused(ingestion: &str, from: &str) {
         assert!(!names(&model(ingestion, from)).1);
     }

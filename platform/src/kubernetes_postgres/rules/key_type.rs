@@ -11,7 +11,7 @@ static ABOUT: About = About {
     summary: "key columns are of types that Postgres can index and that arrive unchanged",
     explanation: "A merge finds the live row of a key by an index and relies on the key of every \
                   event, deletes included. `json` and `xml` have no order, so no index; of `real` and \
-                  `double precision` several values arrive as 0, so that rows would share a key.",
+                  `double precision` several values may arrive as one, so that rows would share a key.",
 };
 
 /// Types that cannot be part of a key.
@@ -54,7 +54,7 @@ fn why_no_key(data_type: &DataType) -> Option<&'static str> {
     match data_type {
         DataType::Json => Some("which has no order"),
         DataType::Known("xml") => Some("which has no order"),
-        DataType::Real | DataType::Double => Some("of which several values arrive as 0"),
+        DataType::Real | DataType::Double => Some("of which several values may arrive as one"),
         _ => None,
     }
 }

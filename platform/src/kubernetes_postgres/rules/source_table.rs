@@ -20,8 +20,7 @@ static ABOUT: About = About {
                   of tables can say.\n\nOf topics that others fill `from` is what follows the prefix, \
                   so it may be any text. Where transactions are read too, it has to be what these call \
                   the table: `schema.table` of Postgres, `database.table` of MySQL and MariaDB, \
-                  `database.schema.table` of SQL Server, `CONTAINER.SCHEMA.TABLE` of Oracle, whose \
-                  topics leave the container out.",
+                  `database.schema.table` of SQL Server.",
 };
 
 /// Tables that the connector cannot name.
@@ -87,9 +86,6 @@ fn expected(store: &Datastore) -> (&'static str, &'static str) {
             ("database, a schema and a table", "shop.dbo.customers")
         }
         SourceKind::SqlServer => ("schema and a table", "dbo.customers"),
-        SourceKind::Oracle if of_topics => {
-            ("container, a schema and a table", "ORCLPDB1.SHOP.CUSTOMERS")
-        }
         SourceKind::Oracle => ("schema and a table", "SHOP.CUSTOMERS"),
     }
 }
