@@ -30,7 +30,15 @@ pub struct Cluster {
     next_database: AtomicU32,
     migrated: OnceLock<()>,
     /// The guard waits for the end of this pipe.
-    _guard: (Child, Option<ChildStdin>),
+    guard: (Child, Option<ChildStdin>),
+}
+
+impl Drop for Cluster {
+    /// Waits until the server and its directory are gone.
+    fn drop(&mut self) {
+        drop(self.guard.1.take());
+        let _ = self.guard.0.wait();
+    }
 }
 
 impl Cluster {
@@ -179,7 +187,7 @@ impl Cluster {
             port: 0,
             next_database: AtomicU32::new(0),
             migrated: OnceLock::new(),
-            _guard: guard,
+            guard,
         };
         // The port is free now and may not be in a moment: then another one is.
         for _ in 0..5 {

@@ -30,6 +30,13 @@ enum Event {
     Gone,
 }
 
+/// Where a history begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    WithTheRecord,
+    Later,
+}
+
 impl Audit {
     /// Begins to record every milestoned dataset of the pipeline; what the tables hold now is each key's first version.
     ///
@@ -58,10 +65,22 @@ impl Audit {
     /// # Errors
     /// If a version is missing, false, doubled or out of order: with the first keys that differ.
     pub fn check(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
+        self.compare(pipeline, Beginning::WithTheRecord)
+    }
+
+    /// The same of datasets that came in after their record began: each history is the end of its record.
+    ///
+    /// # Errors
+    /// If a version is missing, false, doubled or out of order: with the first keys that differ.
+    pub fn check_end(&self, pipeline: &mut Pipeline<'_>) -> Result<()> {
+        self.compare(pipeline, Beginning::Later)
+    }
+
+    fn compare(&self, pipeline: &mut Pipeline<'_>, beginning: Beginning) -> Result<()> {
         for dataset in &self.datasets {
             let expected = recorded(&mut pipeline.source, dataset);
             let merged = compare::versions(&mut pipeline.platform, dataset);
-            let differences = differences(expected, merged);
+            let differences = differences(expected, merged, beginning);
             ensure!(
                 differences.is_empty(),
                 "history of `{}` is not what the source recorded, for {} keys:\n{}",
@@ -172,7 +191,11 @@ fn merged_events(versions: &[Version]) -> Vec<Event> {
     history
 }
 
-fn differences(expected: BTreeMap<Key, Vec<Event>>, merged: Vec<Version>) -> Vec<String> {
+fn differences(
+    expected: BTreeMap<Key, Vec<Event>>,
+    merged: Vec<Version>,
+    beginning: Beginning,
+) -> Vec<String> {
     let mut found: BTreeMap<Key, Vec<Version>> = BTreeMap::new();
     for version in merged {
         found.entry(version.key.clone()).or_default().push(version);
@@ -182,7 +205,13 @@ fn differences(expected: BTreeMap<Key, Vec<Event>>, merged: Vec<Version>) -> Vec
         let expected = effective(events);
         let versions = found.remove(&key).unwrap_or_default();
         let events = merged_events(&versions);
-        if events != expected {
+        let is_true = match beginning {
+            Beginning::WithTheRecord => events == expected,
+            // What was gone before is nowhere.
+            Beginning::Later if events.is_empty() => expected.last() == Some(&Event::Gone),
+            Beginning::Later => expected.ends_with(&events),
+        };
+        if !is_true {
             differences.push(format!(
                 "key {key:?}\n  source: {}\n  merged: {}",
                 told(&expected),
@@ -257,7 +286,10 @@ mod tests {
 
     #[test]
     fn a_true_history_has_no_difference() {
-        assert_eq!(differences(source(), merged()), Vec::<String>::new());
+        assert_eq!(
+            differences(source(), merged(), Beginning::WithTheRecord),
+            Vec::<String>::new()
+        );
     }
 
     #[test_case(|merged| { merged.remove(1); }; "a lost version")]
@@ -275,6 +307,19 @@ mod tests {
     fn a_false_history_is_found(spoil: fn(&mut Vec<Version>)) {
         let mut versions = merged();
         spoil(&mut versions);
-        assert_eq!(differences(source(), versions).len(), 1);
+        assert_eq!(
+            differences(source(), versions, Beginning::WithTheRecord).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_history_may_begin_later_but_not_end_earlier() {
+        let later = |merged| differences(source(), merged, Beginning::Later).len();
+        assert_eq!(later(merged()), 0);
+        assert_eq!(later(merged().split_off(2)), 0);
+        assert_eq!(later(merged()[..3].to_vec()), 1);
+        assert_eq!(later(vec![merged().remove(3), version("a", 60, None)]), 1);
+        assert_eq!(later(Vec::new()), 1);
     }
 }

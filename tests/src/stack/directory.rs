@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Directory {
     path: PathBuf,
     /// The guard waits for the end of this pipe.
-    _guard: (Child, Option<ChildStdin>),
+    guard: (Child, Option<ChildStdin>),
 }
 
 impl Directory {
@@ -40,7 +40,7 @@ impl Directory {
         let pipe = guard.stdin.take();
         Ok(Self {
             path,
-            _guard: (guard, pipe),
+            guard: (guard, pipe),
         })
     }
 
@@ -52,8 +52,8 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        drop(self._guard.1.take());
-        let _ = self._guard.0.wait();
+        drop(self.guard.1.take());
+        let _ = self.guard.0.wait();
     }
 }
 

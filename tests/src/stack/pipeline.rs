@@ -10,6 +10,7 @@ use milepost_platform::plan::{ConnectorPlan, Plan};
 use milepost_render::render;
 use tempfile::TempDir;
 
+use super::process::run;
 use super::{READER, Stack, WRITER};
 use crate::{Database, Job, Run};
 
@@ -310,17 +311,13 @@ impl<'a> Pipeline<'a> {
     }
 
     fn psql(&self, file: &Path) -> Result<()> {
-        let output = self
-            .stack
-            .source
-            .program("psql")
-            .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
+        let mut psql = self.stack.source.program("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"])
             .arg(format!("--set=reader={}", READER.0))
             .arg("--file")
             .arg(file)
-            .arg(self.source.url())
-            .output()
-            .context("psql stands beside postgres")?;
+            .arg(self.source.url());
+        let output = run(&psql).context("psql stands beside postgres")?;
         let told = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{}: {told}", file.display());
         Ok(())

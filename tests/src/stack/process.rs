@@ -1,9 +1,10 @@
 //! Processes that end with us.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -28,6 +29,55 @@ wait $!
 kill -s KILL 0
 "#;
 
+/// Runs a command to its end, and kills its own process group when its standard input ends before that.
+const WATCH: &str = r#"
+exec 4<&0
+"$@" </dev/null 4<&- &
+command=$!
+{ read -r _ <&4; kill -s KILL 0; } >/dev/null 2>&1 &
+watcher=$!
+wait $command
+status=$?
+kill -s KILL $watcher
+wait $watcher 2>/dev/null
+exit $status
+"#;
+
+/// Runs a command to its end, like [`Command::output`]; where we end first, so does it.
+pub(crate) fn run(command: &Command) -> Result<Output> {
+    let mut watched = in_group(WATCH, &[], command)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("failed to start {:?}", command.get_program()))?;
+    let pipe = watched.stdin.take();
+    let output = watched.wait_with_output()?;
+    drop(pipe);
+    Ok(output)
+}
+
+/// A script around a command, in a process group of its own: Ctrl-C goes to a whole group, and is ours to hear.
+fn in_group(script: &str, arguments: &[&OsStr], command: &Command) -> Command {
+    let mut around = Command::new("sh");
+    around
+        .args(["-c", script, "guard"])
+        .args(arguments)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .process_group(0);
+    for (variable, value) in command.get_envs() {
+        match value {
+            Some(value) => around.env(variable, value),
+            None => around.env_remove(variable),
+        };
+    }
+    if let Some(directory) = command.get_current_dir() {
+        around.current_dir(directory);
+    }
+    around
+}
+
 /// A running server and the guard that ends it.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -43,27 +93,10 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a command with its output in a file.
     pub(crate) fn start(name: &str, command: &Command, log: &Path) -> Result<Self> {
-        let mut guard = Command::new("sh");
-        guard
-            .args(["-c", GUARD, "guard"])
-            .arg(log)
-            .arg(command.get_program())
-            .args(command.get_args())
-            // Ctrl-C goes to a whole group, and is ours to hear.
-            .process_group(0)
+        let mut guard = in_group(GUARD, &[log.as_os_str()], command)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null());
-        for (variable, value) in command.get_envs() {
-            match value {
-                Some(value) => guard.env(variable, value),
-                None => guard.env_remove(variable),
-            };
-        }
-        if let Some(directory) = command.get_current_dir() {
-            guard.current_dir(directory);
-        }
-        let mut guard = guard
+            .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("failed to start {name}"))?;
         let signals = guard.stdin.take();
@@ -188,6 +221,33 @@ mod tests {
             thread::sleep(Duration::from_millis(10));
         }
         panic!("{child} is left");
+    }
+
+    #[test]
+    fn a_command_runs_to_its_end_with_its_output_and_code() {
+        let output = run(&shell("echo out; echo err >&2; cat; exit 7")).expect("sh is installed");
+        assert_eq!(output.status.code(), Some(7));
+        assert_eq!(
+            (&output.stdout[..], &output.stderr[..]),
+            (&b"out\n"[..], &b"err\n"[..])
+        );
+    }
+
+    #[test]
+    fn a_command_ends_with_whoever_wanted_it() {
+        let mut watched = in_group(WATCH, &[], &shell("echo $$; sleep 600"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh is installed");
+        let mut id = String::new();
+        let stdout = watched.stdout.take().expect("it is piped");
+        BufReader::new(stdout)
+            .read_line(&mut id)
+            .expect("it tells its id");
+        assert!(exists(&id));
+        drop(watched.stdin.take());
+        assert!(!watched.wait().expect("it ends").success());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::directory::Directory;
 use super::downloads::Downloads;
+use super::process::run;
 use crate::Run;
 
 /// A working directory of Terraform with its state.
@@ -71,10 +72,7 @@ impl Terraform {
     /// # Errors
     /// If there is no Terraform.
     pub fn run(&self, arguments: &[&str]) -> Result<Run> {
-        let output = self
-            .command(arguments)
-            .output()
-            .context("failed to run Terraform")?;
+        let output = run(&self.command(arguments)).context("failed to run Terraform")?;
         Ok(Run {
             code: output.status.code().unwrap_or(-1),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
