@@ -8,7 +8,11 @@ use test_case::test_case;
 
 use crate::{airflow, project, terraform};
 
-const PROJECTS: [&str; 2] = ["examples/shop", "tests/projects/two-platforms"];
+const PROJECTS: [&str; 3] = [
+    "examples/shop",
+    "examples/sources",
+    "tests/projects/two-platforms",
+];
 
 fn rendered(project: &str) -> Vec<(Plan, Artifacts)> {
     let sources: Sources = project::files(project).into_iter().collect();
@@ -30,6 +34,7 @@ fn joined(artifacts: &Artifacts) -> String {
 }
 
 #[test_case("examples/shop", "shop"; "the example")]
+#[test_case("examples/sources", "sources"; "every source")]
 #[test_case("tests/projects/two-platforms", "two-platforms"; "two platforms")]
 fn artifacts_are_those_that_were_reviewed(project: &str, name: &str) {
     let artifacts: String = rendered(project)
