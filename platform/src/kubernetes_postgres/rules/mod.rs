@@ -9,6 +9,7 @@ mod name_collision;
 mod reserved_name;
 mod shared_database;
 mod shortened_name;
+mod snapshot_name;
 mod source_table;
 mod strimzi_name;
 mod topic_name;
@@ -32,6 +33,7 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &reserved_name::ReservedName,
     &shared_database::SharedDatabase,
     &shortened_name::ShortenedName,
+    &snapshot_name::SnapshotName,
     &source_table::SourceTableRule,
     &strimzi_name::StrimziName,
     &topic_name::TopicName,
