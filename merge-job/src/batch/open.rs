@@ -15,7 +15,7 @@ use crate::session::Session;
 use crate::staging::cut::{self, Slice};
 use crate::staging::end::{self, End};
 use crate::staging::position;
-use crate::staging::transaction::{self, Choice, Consumed, Settled, Stretch};
+use crate::staging::transaction::{self, Choice, Consumed, Delivery, Part, Settled, Stretch};
 
 /// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
 /// key order, which the planner would not choose (`reference/peer-merges.md`, section 1); a dead run's lock goes within
@@ -403,6 +403,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         .collect();
     let sql = cut::by_transaction(&spec.datasets, spec.source, batch.state.ends.is_some());
     let mut look = i64::try_from(spec.limits.max_rows).unwrap_or(i64::MAX);
+    let mut closer = BTreeMap::new();
     loop {
         let rows = batch
             .session
@@ -431,10 +432,14 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
             .collect();
         let settled = settled(&batch.state);
         let ends: Option<&[End]> = batch.state.ends.as_deref();
-        match transaction::choose(&stretches, ends, &settled, &names, spec.limits.max_rows) {
+        let max_rows = spec.limits.max_rows;
+        match transaction::choose(&stretches, ends, &closer, &settled, &names, max_rows) {
             Choice::Nothing { ends } => return Ok(Found::Nothing { ends }),
             Choice::Wait { transaction, ends } => return Ok(Found::Wait { transaction, ends }),
             Choice::LookFurther => look = look.saturating_mul(4),
+            Choice::LookCloser { place, highs } => {
+                closer.insert(place, deliveries(batch, place, &highs).await?);
+            }
             Choice::Take { highs, ends, exact } => {
                 let progress = heads
                     .into_iter()
@@ -461,6 +466,51 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
             }
         }
     }
+}
+
+/// The deliveries of a transaction of which more is staged than its END counts.
+async fn deliveries(
+    batch: &Batch<'_, Open>,
+    place: i64,
+    highs: &BTreeMap<Part, i64>,
+) -> Result<Vec<Delivery>, Error> {
+    let spec = &batch.stream.spec;
+    let mut indexes = Vec::new();
+    let mut topics = Vec::new();
+    let mut partitions = Vec::new();
+    let mut watermarks = Vec::new();
+    for (index, topic, partition) in highs.keys() {
+        indexes.push(i32::try_from(*index).unwrap_or(i32::MAX));
+        topics.push(topic.as_str());
+        partitions.push(*partition);
+        let position = known(batch, &spec.datasets[*index].name, topic, *partition);
+        watermarks.push(position.watermark);
+    }
+    let highs: Vec<i64> = highs.values().copied().collect();
+    let rows = batch
+        .session
+        .query(
+            "tell the deliveries of a transaction apart",
+            &cut::deliveries(&spec.datasets, spec.source),
+            &[
+                (&indexes, Type::INT4_ARRAY),
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&watermarks, Type::INT8_ARRAY),
+                (&highs, Type::INT8_ARRAY),
+                (&place, Type::INT8),
+            ],
+        )
+        .await?;
+    let mut found: BTreeMap<i64, Delivery> = BTreeMap::new();
+    for row in &rows {
+        let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+        let index = usize::try_from(row.get::<_, i32>("i")).unwrap_or(0);
+        let delivery = found.entry(row.get("place")).or_default();
+        delivery.behind.insert(index, count("behind"));
+        delivery.from.insert(index, count("n_from"));
+    }
+    Ok(found.into_values().collect())
 }
 
 fn stretch(row: &tokio_postgres::Row, source: SourcePosition) -> Stretch {

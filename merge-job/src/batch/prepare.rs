@@ -9,7 +9,7 @@ use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
 use crate::staging::refusal::{self, SliceValues, Uncast};
-use crate::staging::{fill, quarantine, replay};
+use crate::staging::{fill, position, quarantine, replay};
 
 pub(super) async fn prepare(
     batch: Batch<'_, Cut>,
@@ -64,6 +64,7 @@ pub(super) async fn prepare(
         .collect();
     for dataset in &judged {
         dataset.refuse_what_nobody_can_merge()?;
+        refuse_what_has_no_place(&batch, &dataset.shape).await?;
     }
     fault("replays");
     for dataset in judged.iter_mut().filter(|dataset| dataset.survey.back > 0) {
@@ -169,6 +170,58 @@ impl<'a> Judged<'a> {
         }
         Ok(())
     }
+}
+
+/// Positions that cannot be compared must not be: a replay would pass for news, or news for a replay.
+async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(), Error> {
+    let Some(sql) = position::check(shape, batch.stream.spec.source) else {
+        return Ok(());
+    };
+    let positions = || {
+        let slices = batch.state.slices[&shape.index].iter();
+        slices.map(|slice| &slice.position)
+    };
+    let topics: Vec<&str> = positions().map(|own| own.topic.as_str()).collect();
+    let partitions: Vec<i32> = positions().map(|own| own.partition).collect();
+    let transactions: Vec<Option<&str>> = positions()
+        .map(|own| own.last_transaction.as_deref())
+        .collect();
+    let rows = batch
+        .session
+        .query(
+            "check the positions of staged rows",
+            &sql,
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&transactions, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    let count = |column: usize| rows.first().map_or(0, |row| row.get::<_, i64>(column));
+    let name = &shape.dataset.name;
+    if count(0) > 0 {
+        return Err(Error::Staged {
+            what: format!(
+                "{} staged rows of dataset `{name}` do not say where they stand at their source",
+                count(0)
+            ),
+            remedy: "the source's connector must write transaction metadata, and the sink its fields; see \
+                     docs/decisions/0007-mysql-and-other-sources.md for the bounds of positions"
+                .to_owned(),
+        });
+    }
+    if count(1) > 0 {
+        return Err(Error::Staged {
+            what: format!(
+                "rows of dataset `{name}` come from another server or domain than those before: which is later is not known"
+            ),
+            remedy: "take a new snapshot of the source, see docs/operations.md; a source whose transactions have \
+                     several origins at once cannot be merged"
+                .to_owned(),
+        });
+    }
+    Ok(())
 }
 
 async fn read(

@@ -140,3 +140,38 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
         parts.join("\nunion all\n")
     )
 }
+
+/// The statement that tells the deliveries of a transaction apart. `$1` datasets, `$2` topics, `$3` partitions, `$4`
+/// watermarks, `$5` last offsets of the partitions to look at, `$6` commit position.
+///
+/// A delivery begins at a row that is the first of its transaction by order. Returns, per row position of such a row and
+/// dataset: distinct rows behind that position, and from it on.
+#[must_use]
+pub fn deliveries(datasets: &[DatasetSpec], source: SourcePosition) -> String {
+    let position::Expressions { commit, row, order } = position::of(source);
+    let parts: Vec<String> = datasets
+        .iter()
+        .enumerate()
+        .map(|(index, dataset)| {
+            let identity: String =
+                dataset.key_columns().map(|key| format!(", s.{}", key.staged_as.quoted())).collect();
+            format!(
+                "select p.i, {row} as place, {order} as number, ({row}, s.__op{identity})::text as ident\n    \
+                   from parts p join {staging} s on s.__connect_topic = p.topic and s.__connect_partition = p.part\n     \
+                    and s.__connect_offset > p.low and s.__connect_offset <= p.high\n   \
+                  where p.i = {index} and {commit} = $6::bigint",
+                staging = dataset.staging.quoted(),
+            )
+        })
+        .collect();
+    format!(
+        "with parts as (\n  \
+           select * from unnest($1::integer[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[]) as p(i, topic, part, low, high)\n\
+         ), staged as materialized (\n  {}\n), begins as (\n  \
+           select distinct place from staged where number = 1 and place is not null\n\
+         )\n\
+         select b.place, s.i, count(distinct s.ident) filter (where s.place > b.place) as behind, count(distinct s.ident) as n_from\n  \
+           from begins b join staged s on s.place >= b.place group by 1, 2 order by 1, 2",
+        parts.join("\n  union all\n  ")
+    )
+}

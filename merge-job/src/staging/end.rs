@@ -22,13 +22,9 @@ pub struct End {
 }
 
 impl End {
-    /// Takes in a redelivered END: a connector that restarts inside a transaction ends it twice, the second time with the
-    /// counts of the remainder only. The greatest counts are the transaction's.
-    pub(crate) fn absorb(&mut self, again: &Self) {
-        for (table, count) in &again.counts {
-            let own = self.counts.entry(table.clone()).or_default();
-            *own = (*own).max(*count);
-        }
+    /// Rows in a table.
+    pub(crate) fn count(&self, table: &str) -> u64 {
+        self.counts.get(table).copied().unwrap_or(0)
     }
 }
 

@@ -194,7 +194,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         let staged = format!("s.{}", column.staged_as.quoted());
         let cast = column.staging_type != column.merge_type;
         let typed = if cast {
-            cast_to(&staged, &column.merge_type)
+            cast_of(&staged, column)
         } else if is_timestamp(&column.merge_type) {
             format!("case when {staged} {CONNECTOR_INFINITY} then 'infinity' else {staged} end")
         } else {
@@ -251,7 +251,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
 pub fn cast_key(shape: &Shape<'_>) -> String {
     let casts = shape.dataset.key_columns().map(|column| {
         let staged = format!("s.{}", column.staged_as.quoted());
-        format!("({})::text", cast_to(&staged, &column.merge_type))
+        format!("({})::text", cast_of(&staged, column))
     });
     format!(
         "select {} from {} s where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset = $3",
@@ -269,13 +269,21 @@ fn is_timestamp(merge_type: &str) -> bool {
     merge_type.starts_with("timestamp") && merge_type.ends_with("without time zone")
 }
 
-fn cast_to(staged: &str, merge_type: &str) -> String {
+fn cast_of(staged: &str, column: &ColumnSpec) -> String {
+    let merge_type = &column.merge_type;
     if merge_type.starts_with("numeric") {
         // Debezium's words for what Postgres calls Infinity (decimal.handling.mode=string).
         return format!(
             "case {staged} when 'POSITIVE_INFINITY' then 'Infinity' when 'NEGATIVE_INFINITY' then '-Infinity' \
              else {staged} end::{merge_type}"
         );
+    }
+    // Times of MySQL, in microseconds. By way of their text, a length of time that is no time of a day does not become one.
+    if column.staging_type == "bigint" && merge_type == "interval" {
+        return format!("({staged} * interval '1 microsecond')");
+    }
+    if column.staging_type == "bigint" && merge_type.starts_with("time") {
+        return format!("({staged} * interval '1 microsecond')::text::{merge_type}");
     }
     format!("{staged}::{merge_type}")
 }

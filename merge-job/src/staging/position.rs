@@ -7,6 +7,8 @@
 
 use milepost_job_spec::SourcePosition;
 
+use crate::staging::events::Shape;
+
 /// The expressions of a row's position, over staging alias `s`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Expressions {
@@ -88,6 +90,45 @@ pub(crate) const fn of(source: SourcePosition) -> Expressions {
             order: "null::bigint",
         },
     }
+}
+
+/// What all transactions of one source have in common, over a transaction's id: numbers of transactions increase only where
+/// it is the same. None where they increase whatever happens.
+const fn origin(source: SourcePosition) -> Option<&'static str> {
+    match source {
+        SourcePosition::Postgres | SourcePosition::SqlServer | SourcePosition::Oracle => None,
+        // The domain of a GTID.
+        SourcePosition::MariaDb => Some("split_part(tx, '-', 1)"),
+        // The server of a GTID and its tag; or that there is none.
+        SourcePosition::MySql => Some(
+            "case when tx like 'file=%' then 'file' else substring(tx from '^(.*):[0-9]+$') end",
+        ),
+    }
+}
+
+/// The statement that counts events without a position, and those whose origin is not that of the event before; none for
+/// Postgres, whose positions are never out of bounds. `$1` topics, `$2` partitions, `$3` transactions of the fences.
+///
+/// A snapshot that is not incremental starts anew, whatever the origin.
+pub(crate) fn check(shape: &Shape<'_>, source: SourcePosition) -> Option<String> {
+    let unplaced = match source {
+        SourcePosition::Postgres => return None,
+        SourcePosition::MySql | SourcePosition::MariaDb | SourcePosition::SqlServer => {
+            "x_commit is null or x_row is null"
+        }
+        SourcePosition::Oracle => "x_commit is null",
+    };
+    Some(format!(
+        "select count(*) filter (where unplaced) as unplaced, count(*) filter (where origin <> before) as moved\n  \
+           from (select unplaced, origin, lag(origin, 1, fence) over (partition by topic, part order by off) as before\n          \
+                   from (select x_topic as topic, x_part as part, x_off as off, {origin} as origin,\n                       \
+                                x_op <> 'r' and ({unplaced}) as unplaced,\n                       \
+                                (select {origin} from unnest($1::text[], $2::integer[], $3::text[]) as f(topic, part, tx)\n                         \
+                                  where f.topic = x_topic and f.part = x_part) as fence\n                  \
+                           from (select *, x_tx as tx from {events} where x_op <> 'r' or x_snapshot is distinct from 'incremental') e) o) n",
+        origin = origin(source).unwrap_or("null::text"),
+        events = shape.events(),
+    ))
 }
 
 /// The columns that tell the place of a row in its transaction: the halves of a key change share them.

@@ -103,6 +103,13 @@ pub enum Choice {
     },
     /// The first transaction is larger than the look: look further.
     LookFurther,
+    /// More rows of a transaction are staged than its END counts: look at its deliveries.
+    LookCloser {
+        /// The commit position of the transaction.
+        place: i64,
+        /// The last offset of the transaction per partition.
+        highs: BTreeMap<Part, i64>,
+    },
     /// The first transaction is not whole in staging yet.
     Wait {
         /// Which one.
@@ -135,14 +142,39 @@ fn consumed(
     done
 }
 
+/// What is staged of a transaction from the first row of one of its deliveries on, per dataset.
+///
+/// A connector that is killed inside a transaction resumes inside it: it delivers the rest, counts its rows from 1, and
+/// its END has the counts of the rest only (docs/decisions/0001).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Delivery {
+    /// Distinct rows behind the first row of the delivery.
+    pub behind: BTreeMap<usize, u64>,
+    /// Distinct rows from the first row of the delivery on: that row, and others that share its row position.
+    pub from: BTreeMap<usize, u64>,
+}
+
+impl Delivery {
+    /// Is this the delivery that the END counts, and all of it staged?
+    fn is_whole(&self, end: &End, names: &[&str]) -> bool {
+        let of = |rows: &BTreeMap<usize, u64>, index| rows.get(&index).copied().unwrap_or(0);
+        names.iter().enumerate().all(|(index, name)| {
+            let count = end.count(name);
+            of(&self.behind, index) <= count && count <= of(&self.from, index)
+        })
+    }
+}
+
 /// Decides what a batch of at most `max_rows` takes; a larger transaction is taken whole.
 ///
 /// `ends` are the END events above the transaction topic's watermark in order, none if the connector supplies none;
-/// `settled` says what is merged already; `names` are the tables' names at the source, in stream order.
+/// `deliveries` are those of transactions that had to be looked at, by commit position; `settled` says what is merged
+/// already; `names` are the tables' names at the source, in stream order.
 #[must_use]
 pub fn choose(
     stretches: &[Stretch],
     ends: Option<&[End]>,
+    deliveries: &BTreeMap<i64, Vec<Delivery>>,
     settled: &Settled,
     names: &[&str],
     max_rows: u64,
@@ -187,13 +219,20 @@ pub fn choose(
             if settled.is_before(commit) {
                 exact = false;
             } else {
-                match whole.transaction_of(group) {
-                    Ok(transaction) => taken.insert(transaction),
-                    Err(transaction) if rows_taken == 0 => {
+                match whole.judge(group, deliveries.get(&commit)) {
+                    Judgement::Whole(transaction) => taken.insert(transaction),
+                    Judgement::Unclear => {
+                        let high = |stretch: &&Stretch| (part(stretch), stretch.high);
+                        return Choice::LookCloser {
+                            place: commit,
+                            highs: group.iter().map(high).collect(),
+                        };
+                    }
+                    Judgement::Lacking(transaction) if rows_taken == 0 => {
                         let ends = consumed(ends, settled, names, &taken);
                         return Choice::Wait { transaction, ends };
                     }
-                    Err(_) => break,
+                    Judgement::Lacking(_) => break,
                 };
             }
         }
@@ -230,9 +269,20 @@ fn last_places(stretches: &[Stretch]) -> BTreeMap<Part, Place> {
     last
 }
 
+/// Is all of a transaction staged?
+enum Judgement {
+    /// It is, by its END.
+    Whole(String),
+    /// It is not, or one before it is not: the one that is waited for.
+    Lacking(String),
+    /// Its deliveries have to be told apart.
+    Unclear,
+}
+
 /// Which transactions are whole in staging, by their END events.
 struct Whole<'a> {
-    ends: BTreeMap<&'a str, End>,
+    /// The ENDs of each transaction: one per delivery that came to its end.
+    ends: BTreeMap<&'a str, Vec<&'a End>>,
     names: &'a [&'a str],
     /// The first END, in order, none of whose rows are staged: nothing after it is whole.
     missing: Option<&'a End>,
@@ -256,12 +306,12 @@ impl<'a> Whole<'a> {
             names.iter().any(|name| end.counts.contains_key(*name))
                 && !staged.contains(end.transaction.as_str())
         });
-        let mut by_transaction: BTreeMap<&str, End> = BTreeMap::new();
+        let mut by_transaction: BTreeMap<&str, Vec<&End>> = BTreeMap::new();
         for end in news {
             by_transaction
                 .entry(end.transaction.as_str())
-                .and_modify(|first| first.absorb(end))
-                .or_insert_with(|| end.clone());
+                .or_default()
+                .push(end);
         }
         Self {
             ends: by_transaction,
@@ -270,38 +320,83 @@ impl<'a> Whole<'a> {
         }
     }
 
-    /// The transaction of the stretches if all of it is staged, else the one that is waited for.
-    fn transaction_of(&self, group: &[&Stretch]) -> Result<String, String> {
+    /// Judges the transaction of the stretches.
+    ///
+    /// A transaction is whole when as many distinct rows are staged as an END counts. If there are more, that END closed
+    /// the delivery of a rest, and what is staged of an earlier delivery must not pass for it: the distinct rows from the
+    /// rest's first row on have to be as many. Where that row is of a table outside the stream, nothing tells which rows
+    /// are the rest's, and as many as every END counts are enough.
+    fn judge(&self, group: &[&Stretch], deliveries: Option<&Vec<Delivery>>) -> Judgement {
         let transaction = group
             .iter()
             .find(|stretch| stretch.streamed)
             .and_then(|stretch| stretch.transaction.as_deref())
             .unwrap_or_default();
-        let Some(end) = self.ends.get(transaction) else {
-            return Err(transaction.to_owned());
+        let lacking = || Judgement::Lacking(transaction.to_owned());
+        let whole = || Judgement::Whole(transaction.to_owned());
+        let Some(ends) = self.ends.get(transaction) else {
+            return lacking();
         };
         if let Some(missing) = self.missing
-            && missing.offset < end.offset
+            && ends.iter().all(|end| missing.offset < end.offset)
         {
-            return Err(missing.transaction.clone());
+            return Judgement::Lacking(missing.transaction.clone());
         }
-        for (index, name) in self.names.iter().enumerate() {
-            let staged: u64 = group
+        let staged: Vec<u64> = (0..self.names.len())
+            .map(|index| {
+                let own = group
+                    .iter()
+                    .filter(|stretch| stretch.dataset == index && stretch.streamed);
+                own.map(|stretch| stretch.distinct).sum()
+            })
+            .collect();
+        let counted = |end: &End| {
+            self.names
                 .iter()
-                .filter(|stretch| stretch.dataset == index && stretch.streamed)
-                .map(|stretch| stretch.distinct)
-                .sum();
-            if staged < end.counts.get(*name).copied().unwrap_or(0) {
-                return Err(transaction.to_owned());
+                .map(|name| end.count(name))
+                .collect::<Vec<_>>()
+        };
+        let all = |end: &&End| counted(end).iter().zip(&staged).all(|(n, rows)| n <= rows);
+        if !ends.iter().all(|end| all(&end)) {
+            return lacking();
+        }
+        if ends.iter().any(|end| counted(end) == staged) {
+            return whole();
+        }
+        let stranger = |name: &String| !self.names.contains(&name.as_str());
+        if ends.iter().any(|end| end.counts.keys().any(stranger)) {
+            return whole();
+        }
+        match deliveries {
+            None => Judgement::Unclear,
+            Some(deliveries) if deliveries.is_empty() => whole(),
+            Some(deliveries) => {
+                let is_whole =
+                    |delivery: &Delivery| ends.iter().any(|end| delivery.is_whole(end, self.names));
+                if deliveries.iter().any(is_whole) {
+                    whole()
+                } else {
+                    lacking()
+                }
             }
         }
-        Ok(transaction.to_owned())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where no transaction has to be looked at closer.
+    fn choose(
+        stretches: &[Stretch],
+        ends: Option<&[End]>,
+        settled: &Settled,
+        names: &[&str],
+        max_rows: u64,
+    ) -> Choice {
+        super::choose(stretches, ends, &BTreeMap::new(), settled, names, max_rows)
+    }
 
     fn stretch(dataset: usize, place: i64, rows: u64, high: i64) -> Stretch {
         Stretch {
