@@ -56,14 +56,12 @@ impl Rule<Served<'_>> for SourceTableRule {
     }
 }
 
-/// A database whose name stands before those of its tables.
+/// A database whose name stands before those of its tables in the connector's lists.
 fn database(store: &Datastore) -> Option<Diagnostic> {
     let source = &store.ingestion.cdc()?.source;
     let name = match source {
-        Source::MySql(database) | Source::MariaDb(database) | Source::SqlServer(database) => {
-            &database.name
-        }
-        Source::Postgres(_) | Source::Oracle(_) => return None,
+        Source::MySql(database) | Source::MariaDb(database) => &database.name,
+        Source::Postgres(_) | Source::SqlServer(_) | Source::Oracle(_) => return None,
     };
     (!is_identifier(source.kind(), name.as_str())).then(|| {
         let title = source.kind().title();
