@@ -185,10 +185,9 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
 fn column(kind: SourceKind, column: &Column) -> ColumnSpec {
     let mapping =
         type_mapping::map(kind, &column.data_type).expect("lint refuses unmappable types");
-    let name = names::column(&column.name);
     ColumnSpec {
-        staged_as: name.clone(),
-        name,
+        name: names::column(&column.name),
+        staged_as: names::staged_column(&column.name),
         merge_type: mapping.merge,
         staging_type: mapping.staging,
         nullable: column.nullable,

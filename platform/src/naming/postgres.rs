@@ -1,7 +1,7 @@
 //! Names in Postgres: at most 63 bytes, unique in the database (schemas, roles) or in their schema (tables, views).
 
 use milepost_dsl::scalar::ColumnName;
-use milepost_job_spec::{CONTROL_SCHEMA, MAX_IDENT_BYTES, PgIdent, TableRef};
+use milepost_job_spec::{CONTROL_SCHEMA, Digest, MAX_IDENT_BYTES, PgIdent, TableRef};
 
 use super::{SEPARATOR, fold, join, shorten};
 
@@ -114,6 +114,16 @@ pub fn reserved(name: &PgIdent) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// A column in staging: as [`column`], but without the quotation mark that the sink does not know to double in a name.
+#[must_use]
+pub fn staged_column(name: &ColumnName) -> PgIdent {
+    if !name.as_str().contains('"') {
+        return column(name);
+    }
+    let hash = Digest::of(name.as_str().as_bytes());
+    ident(format!("{}_{}", fold(name.as_str()), &hash.as_str()[..8]))
 }
 
 fn in_merge_schema(platform: &str, name: String) -> TableRef {
@@ -251,5 +261,13 @@ mod tests {
             assert!(reserved(&workspace(name)).is_some(), "{name}");
         }
         assert!(reserved(&workspace("risk")).is_none());
+    }
+
+    #[test]
+    fn a_column_is_staged_under_its_name_or_one_without_quotation_marks() {
+        let staged = |name: &str| staged_column(&name.parse().unwrap()).to_string();
+        assert_eq!(staged("Größe, $1"), "Größe, $1");
+        assert_eq!(staged("the \"key\""), "the__key__d826608d");
+        assert_ne!(staged("the \"key\""), staged("the 'key\""));
     }
 }

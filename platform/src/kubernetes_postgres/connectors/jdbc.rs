@@ -31,7 +31,6 @@ pub(super) fn settings_of(served: &Served<'_>) -> Settings {
         ("schema.evolution", "none"),
         ("quote.identifiers", "true"),
         ("use.time.zone", "UTC"),
-        ("use.reduction.buffer", "false"),
         ("batch.size", "500"),
         ("connection.pool.min_size", "1"),
         ("connection.pool.max_size", "4"),
@@ -69,7 +68,11 @@ pub(super) fn settings_of(served: &Served<'_>) -> Settings {
     all
 }
 
-/// The address of a database. A server that vanished without a word is noticed by the keep-alive of TCP or after two minutes.
+/// What the driver is told besides. A server that vanished without a word is noticed by the keep-alive of TCP or after two minutes;
+/// messages, which become traces of tasks, are without the values of rows.
+const PARAMETERS: &str = "tcpKeepAlive=true&socketTimeout=120&logServerErrorDetail=false";
+
+/// The address of a database.
 fn url(host: &str, port: u16, database: &str) -> String {
     let host = if host.contains(':') && !host.starts_with('[') {
         format!("[{host}]")
@@ -85,7 +88,7 @@ fn url(host: &str, port: u16, database: &str) -> String {
             byte => format!("%{byte:02X}"),
         })
         .collect();
-    format!("jdbc:postgresql://{host}:{port}/{database}?tcpKeepAlive=true&socketTimeout=120")
+    format!("jdbc:postgresql://{host}:{port}/{database}?{PARAMETERS}")
 }
 
 #[cfg(test)]
@@ -94,12 +97,10 @@ mod tests {
 
     use super::*;
 
-    const PARAMETERS: &str = "?tcpKeepAlive=true&socketTimeout=120";
-
     #[test_case("db", "warehouse", "//db:5432/warehouse"; "a host")]
     #[test_case("::1", "a/b?c&d=é %", "//[::1]:5432/a%2Fb%3Fc%26d%3D%C3%A9%20%25"; "an address and marks of a URL")]
     fn a_database_has_its_url(host: &str, database: &str, expected: &str) {
-        let expected = format!("jdbc:postgresql:{expected}{PARAMETERS}");
+        let expected = format!("jdbc:postgresql:{expected}?{PARAMETERS}");
         assert_eq!(url(host, 5432, database), expected);
     }
 }

@@ -1,5 +1,7 @@
 //! The connector that writes a store's events to its staging tables.
 
+use std::collections::BTreeSet;
+
 use milepost_dsl::model::{Dataset, Datastore};
 
 use super::jdbc;
@@ -70,6 +72,24 @@ pub(super) fn settings_of(
             predicates.push(predicate);
         }
     }
+    let renames = renames(datasets);
+    if !renames.is_empty() {
+        all.extend(settings(&[(
+            "transforms.rename.replace.null.with.default",
+            "false",
+        )]));
+        all.extend([
+            (
+                "transforms.rename.type".to_owned(),
+                format!("{TRANSFORMS}.ReplaceField$Value"),
+            ),
+            (
+                "transforms.rename.renames".to_owned(),
+                renames.into_iter().collect::<Vec<_>>().join(","),
+            ),
+        ]);
+        transforms.push("rename".to_owned());
+    }
     for (dataset, topic) in datasets.iter().zip(&topics) {
         let route = format!("route_{}", kafka::transform(dataset.name.as_str()));
         let table = names::staging_table(platform, store.name.as_str(), dataset.name.as_str());
@@ -110,6 +130,19 @@ fn casts(store: &Datastore, dataset: &Dataset) -> Vec<String> {
         .filter_map(|column| {
             let mapping = type_mapping::map(store.ingestion.kind(), &column.data_type).ok()?;
             Some(format!("{}:{}", column.name, mapping.cast?.word()))
+        })
+        .collect()
+}
+
+/// Columns that staging calls otherwise than the source: their names are too long, or the sink cannot quote them. A new name
+/// comes from the old one alone, so one list serves all tables.
+fn renames(datasets: &[&Dataset]) -> BTreeSet<String> {
+    let columns = datasets.iter().flat_map(|dataset| &dataset.columns);
+    columns
+        .filter_map(|column| {
+            let staged = names::staged_column(&column.name);
+            let differs = staged.as_str() != column.name.as_str();
+            differs.then(|| format!("{}:{staged}", column.name))
         })
         .collect()
 }

@@ -1,6 +1,8 @@
 //! What this platform cannot do, said in the user's YAML.
 
 mod altered_values;
+mod column_name;
+mod connector_text;
 mod credential_store;
 mod key_type;
 mod large_values;
@@ -25,6 +27,8 @@ use super::Served;
 /// Every rule of the platform, in the order of their names.
 pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &altered_values::AlteredValues,
+    &column_name::ColumnNameRule,
+    &connector_text::ConnectorText,
     &credential_store::CredentialStoreRule,
     &key_type::KeyType,
     &large_values::LargeValues,

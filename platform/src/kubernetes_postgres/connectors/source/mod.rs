@@ -98,7 +98,6 @@ fn every_source(captured: &Captured<'_>, cdc: &Cdc) -> Settings {
         ("tombstones.on.delete", "false"),
         ("skipped.operations", "none"),
         ("decimal.handling.mode", "string"),
-        ("binary.handling.mode", "bytes"),
         // Moves the position on while the tables are quiet, so that the source may drop its log.
         ("heartbeat.interval.ms", "10000"),
         // What passes by itself, a restart of the source above all, is waited for.

@@ -1,8 +1,6 @@
 use milepost_dsl::model::OracleDatabase;
-use milepost_dsl::scalar::DataType;
 
 use super::{Captured, Settings, schema_history, settings};
-use crate::type_mapping::PLACEHOLDER;
 
 /// What Debezium's Oracle connector has besides.
 pub(super) fn settings_of(captured: &Captured<'_>, oracle: &OracleDatabase) -> Settings {
@@ -18,7 +16,6 @@ pub(super) fn settings_of(captured: &Captured<'_>, oracle: &OracleDatabase) -> S
         ("interval.handling.mode", "string"),
         // A lock on each table for the moment in which its shape is read; the rows are read as of an SCN.
         ("snapshot.locking.mode", "shared"),
-        ("unavailable.value.placeholder", PLACEHOLDER),
     ]);
     all.extend(schema_history(captured));
     all.insert(
@@ -28,24 +25,5 @@ pub(super) fn settings_of(captured: &Captured<'_>, oracle: &OracleDatabase) -> S
     if let Some(pluggable) = &oracle.pluggable {
         all.insert("database.pdb.name".to_owned(), pluggable.to_string());
     }
-    let datasets = captured.datasets.iter();
-    if datasets
-        .flat_map(|dataset| &dataset.columns)
-        .any(|column| may_be_large_object(&column.data_type))
-    {
-        all.insert("lob.enabled".to_owned(), "true".to_owned());
-    }
     all
-}
-
-/// May the column be a `clob`, `blob` or the like? The connector reads those on demand only.
-fn may_be_large_object(data_type: &DataType) -> bool {
-    matches!(
-        data_type,
-        DataType::Text
-            | DataType::Bytea
-            | DataType::Json
-            | DataType::Jsonb
-            | DataType::Known("xml")
-    )
 }

@@ -13,6 +13,7 @@ pub(super) fn settings_of(captured: &Captured<'_>, database: &Database) -> Setti
             "connector.class",
             "io.debezium.connector.postgresql.PostgresConnector",
         ),
+        ("binary.handling.mode", "bytes"),
         ("plugin.name", "pgoutput"),
         // The publication is made by whoever owns the tables; the connector's user may read and no more.
         ("publication.autocreate.mode", "disabled"),

@@ -9,6 +9,7 @@ pub(super) fn settings_of(captured: &Captured<'_>, database: &Database) -> Setti
             "connector.class",
             "io.debezium.connector.sqlserver.SqlServerConnector",
         ),
+        ("binary.handling.mode", "bytes"),
         // `datetime2(7)` in nanoseconds holds the years 1677 to 2262 only, and Postgres has microseconds.
         ("time.precision.mode", "microseconds"),
         // One state of all tables without locks; the database has to allow it.
