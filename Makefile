@@ -7,16 +7,23 @@ CARGO_DENY := 0.20.2
 # How long `make prove` goes on with new random histories.
 PROVE_SECONDS ?= 900
 
-.PHONY: help demo test format lint doc unit deny advisories prove bench image
+.PHONY: help demo demo-stack test format lint doc unit deny advisories prove bench image
 
 help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: ## model, lint, render, publish, merge in a private Postgres; DEMO="--keep" leaves it running
 	@scripts/postgres.sh
 	@echo "building (a first build takes a few minutes)"
 	@$(CARGO) build --locked --quiet --package milepost-cli --package milepost-merge-job
 	@$(TARGET)/debug/milepost demo $(DEMO)
+
+demo-stack: ## the real stack under load, every table compared; DEMO="--seconds 120" or "--keep-going"
+	@scripts/postgres.sh
+	@scripts/stack.sh >/dev/null
+	@echo "building (a first build takes a few minutes)"
+	@$(CARGO) build --locked --quiet --package milepost-cli --package milepost-merge-job --package acceptance --bins
+	@MILEPOST_MERGE_JOB=$(abspath $(TARGET))/debug/merge-job $(TARGET)/debug/demo-stack $(DEMO)
 
 test: format lint doc unit deny ## everything that CI checks
 

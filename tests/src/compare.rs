@@ -219,3 +219,42 @@ pub fn invariants_hold(versions: &[Version], when: &str) -> usize {
     }
     gaps
 }
+
+#[cfg(test)]
+mod tests {
+    use milepost_job_spec::Strategy;
+    use test_case::test_case;
+
+    use super::*;
+    use crate::{Cluster, shop};
+
+    #[test_case("", None; "nothing")]
+    #[test_case("delete from main.shop__order_lines where line_no = 2", Some("no such row"); "a lost row")]
+    #[test_case("insert into main.shop__order_lines values (9, 9)", Some("no such row"); "a row too many")]
+    #[test_case("update main.shop__order_lines set price = 1.00 where line_no = 1", Some("1 rows of"); "another value")]
+    #[test_case("update main.shop__order_lines set sku = null where line_no = 1", Some("1 rows of"); "a lost value")]
+    #[test_case("insert into main.shop__order_lines select * from main.shop__order_lines where line_no = 2", Some("has 3 rows, the truth has 2"); "a doubled row")]
+    #[test_case("delete from main.shop__order_lines", Some("2 rows of"); "all rows lost")]
+    fn whatever_is_wrong_with_rows_is_found(fault: &str, found: Option<&str>) {
+        let spec = shop::stream(Strategy::LiveOnly);
+        let mut datasets = spec.datasets.iter();
+        let dataset = datasets
+            .find(|dataset| dataset.name == "order_lines")
+            .expect("the shop has it");
+        let mut database = Cluster::shared().empty_database();
+        let rows = "7,1,a,1,1.0\n7,2,b,1,\\N\n";
+        load_truth(&mut database, dataset, rows, false);
+        database
+            .run("create schema main; create table main.shop__order_lines as select * from truth");
+        database.run(fault);
+        let from = live(dataset);
+        let difference = difference(&mut database, dataset, &from);
+        match found {
+            None => assert_eq!(difference, None),
+            Some(text) => assert!(
+                difference.as_ref().is_some_and(|told| told.contains(text)),
+                "{difference:?}"
+            ),
+        }
+    }
+}

@@ -72,6 +72,13 @@ impl Cluster {
         self.copy_of("template0")
     }
 
+    /// A new database of this name with nothing in it.
+    #[must_use]
+    pub fn named_database(&self, name: &str) -> Database {
+        self.create(name, "template0");
+        Database::connect(&self.url(name))
+    }
+
     /// A copy of a database, which nobody may use meanwhile.
     #[must_use]
     pub fn copy(&self, original: Database) -> (Database, Database) {

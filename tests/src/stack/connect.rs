@@ -113,7 +113,7 @@ impl Worker {
     pub fn wait(&self, within: Duration) -> Result<()> {
         let begin = Instant::now();
         loop {
-            if self.rest.names().is_ok() {
+            if self.rest.answers() {
                 return Ok(());
             }
             let ended = self.process().as_ref().is_none_or(Process::has_ended);
@@ -223,6 +223,9 @@ const USUAL: &[(&str, &str)] = &[
     ("session.timeout.ms", "6000"),
     ("heartbeat.interval.ms", "1000"),
     ("rebalance.timeout.ms", "10000"),
+    // A sink waits until the consumer of the worker that was killed is missed.
+    ("consumer.session.timeout.ms", "6000"),
+    ("consumer.heartbeat.interval.ms", "1000"),
     ("scheduled.rebalance.max.delay.ms", "0"),
     ("task.shutdown.graceful.timeout.ms", "2000"),
     ("topic.creation.enable", "true"),

@@ -9,14 +9,14 @@ use anyhow::{Context as _, Result, ensure};
 
 /// Where the parts of the stack are.
 #[derive(Debug)]
-pub(crate) struct Downloads(BTreeMap<String, PathBuf>);
+pub struct Downloads(BTreeMap<String, PathBuf>);
 
 impl Downloads {
     /// Asks the script once in a process; it fetches what the cache lacks and says on stderr that it does.
     ///
     /// # Panics
     /// If the script fails: it has said why.
-    pub(crate) fn get() -> &'static Self {
+    pub fn get() -> &'static Self {
         static DOWNLOADS: OnceLock<Downloads> = OnceLock::new();
         DOWNLOADS.get_or_init(|| match Self::ask() {
             Ok(downloads) => downloads,

@@ -59,19 +59,24 @@ mod rest;
 mod terraform;
 mod truth;
 
-use std::sync::{Mutex, OnceLock};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+
+use directory::Directory;
 
 use crate::Cluster;
 use crate::postgres::PASSWORD_USERS;
 
 pub use audit::Audit;
 pub use connect::{ConnectSettings, Worker};
+pub use downloads::Downloads;
 pub use kafka::Kafka;
 pub use mariadb::MariaDb;
 pub use pipeline::Pipeline;
+pub use process::Process;
 pub use rest::{Rest, State, Status};
 pub use terraform::Terraform;
 pub use truth::Snapshot;
@@ -96,8 +101,9 @@ pub struct Stack {
     /// The first worker.
     pub connect: Worker,
     settings: ConnectSettings,
+    directory: Directory,
     /// How long each part took to start.
-    pub started: Mutex<Vec<(&'static str, Duration)>>,
+    pub started: Vec<(&'static str, Duration)>,
 }
 
 impl Stack {
@@ -151,12 +157,21 @@ impl Stack {
             kafka,
             connect,
             settings,
-            started: Mutex::new(vec![
+            directory: Directory::new()?,
+            started: vec![
                 ("two PostgreSQL", databases),
                 ("Kafka", broker),
                 ("Kafka Connect", worker),
-            ]),
+            ],
         })
+    }
+
+    /// Starts a program that ends with us at the latest; its output is in the stack's folder.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn run_beside(&self, name: &str, command: &Command) -> Result<Process> {
+        Process::start(name, command, &self.directory.path().join(name))
     }
 
     /// Another worker of the same group.

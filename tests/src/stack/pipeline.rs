@@ -8,6 +8,7 @@ use milepost_dsl::{IntentionGraph, Severity, Sources, check};
 use milepost_job_spec::{ModelVersion, Outcome, StreamSpec};
 use milepost_platform::plan::{ConnectorPlan, Plan};
 use milepost_render::render;
+use postgres::{Client, NoTls};
 use tempfile::TempDir;
 
 use super::process::run;
@@ -392,9 +393,12 @@ impl Drop for Pipeline<'_> {
                 let _ = rest.delete(&name);
             }
         }
-        // A slot that is still in use is left: it goes with the source.
+        // A slot that is still in use is left: it goes with the source. So is all where the source is gone.
+        let Ok(mut source) = Client::connect(self.source.url(), NoTls) else {
+            return;
+        };
         for slot in self.slots() {
-            self.source.run(&format!(
+            let _ = source.batch_execute(&format!(
                 "select pg_drop_replication_slot(slot_name) from pg_replication_slots
                   where slot_name = '{slot}' and not active"
             ));

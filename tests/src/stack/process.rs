@@ -80,7 +80,7 @@ fn in_group(script: &str, arguments: &[&OsStr], command: &Command) -> Command {
 
 /// A running server and the guard that ends it.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     name: String,
     id: u32,
     log: PathBuf,
@@ -154,7 +154,9 @@ impl Process {
         log_end(&self.log)
     }
 
-    fn ends_within(&self, time: Duration) -> bool {
+    /// Waits for its end; false if that takes longer.
+    #[must_use]
+    pub fn ends_within(&self, time: Duration) -> bool {
         matches!(
             self.ended.recv_timeout(time),
             Err(RecvTimeoutError::Disconnected)

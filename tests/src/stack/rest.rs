@@ -77,6 +77,9 @@ impl fmt::Display for Status {
 
 impl Rest {
     pub(crate) fn new(port: u16, log: PathBuf) -> Self {
+        // Another crate of the workspace gives the client TLS, and leaves it to its user by whose cryptography; it is not used
+        // here, and may be installed already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .timeout(Duration::from_secs(30))
             .no_proxy()
@@ -113,6 +116,15 @@ impl Rest {
     /// If Connect does not answer.
     pub fn names(&self) -> Result<Vec<String>> {
         Ok(serde_json::from_value(self.get("connectors")?)?)
+    }
+
+    /// Does it answer for its group, be it that it wants a login?
+    pub(crate) fn answers(&self) -> bool {
+        let answer = self.client.get(format!("{}/connectors", self.url)).send();
+        answer.is_ok_and(|answer| {
+            let status = answer.status();
+            status.is_success() || status == StatusCode::UNAUTHORIZED
+        })
     }
 
     /// How a connector is.
