@@ -67,15 +67,16 @@ fn stream(plan: &Plan, spec: &StreamSpec, facts: &StreamFacts) -> Finding {
         "failed" => {
             let failure = stream.failure.as_ref();
             let error = failure.map_or_else(String::new, |failure| said::line(&failure.error));
+            let times = match stream.consecutive_failures {
+                1 => "once".to_owned(),
+                times => format!("{times} times in a row"),
+            };
             let hint = failure
                 .and_then(|failure| failure.hint.as_deref())
                 .map(said::line);
             return Finding::fail(
                 &what,
-                format!(
-                    "it failed {} times in a row: {error}; {waits}",
-                    stream.consecutive_failures
-                ),
+                format!("it failed {times}: {error}; {waits}"),
                 hint.unwrap_or_else(|| format!("look into the log of DAG `{dag}`")),
             );
         }
