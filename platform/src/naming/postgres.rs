@@ -116,7 +116,7 @@ pub fn reserved(name: &PgIdent) -> Option<&'static str> {
     }
 }
 
-/// A column in staging: as [`column`], but without the quotation mark that the sink does not know to double in a name.
+/// A column in staging: as [`column()`], but without the quotation mark that the sink does not know to double in a name.
 #[must_use]
 pub fn staged_column(name: &ColumnName) -> PgIdent {
     if !name.as_str().contains('"') {
