@@ -382,6 +382,7 @@ mod tests {
         let plan = |url: &str| ConnectPlan {
             url: url.to_owned(),
             login: None,
+            resources: milepost_platform::plan::ConnectorResources::Terraform,
             files: Vec::new(),
         };
         assert_eq!(

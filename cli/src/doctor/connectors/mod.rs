@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milepost_platform::kubernetes_postgres::DEBEZIUM_VERSION;
-use milepost_platform::plan::{ConnectPlan, ConnectorPlan};
+use milepost_platform::plan::{ConnectPlan, ConnectorPlan, ConnectorResources};
 
 use super::cause;
 use super::finding::{Finding, some};
@@ -144,11 +144,10 @@ impl Connectors<'_> {
             None => findings.push(Finding::fail(
                 &what,
                 "it does not exist",
-                "apply what `milepost render` wrote: `terraform apply`; \
-                 where its state still holds the connector, a second run after a refresh",
+                format!("`milepost render`, then {}, which makes it", self.apply()),
             )),
             Some(found) => {
-                findings.extend(edited(&what, planned, found));
+                findings.extend(edited(&what, self.apply(), planned, found));
                 findings.extend(self.at_work(&what, planned, found));
             }
         }
@@ -244,6 +243,14 @@ impl Connectors<'_> {
         })
     }
 
+    /// What brings connectors to where the plan has them.
+    const fn apply(&self) -> &'static str {
+        match &self.plan.resources {
+            ConnectorResources::Terraform => "`terraform apply`",
+            ConnectorResources::Strimzi { .. } => "`kubectl apply` of `strimzi/`",
+        }
+    }
+
     fn restart(&self, planned: &ConnectorPlan) -> String {
         let path = format!(
             "/connectors/{}/restart?includeTasks=true&onlyFailed=true",
@@ -271,8 +278,11 @@ impl Connectors<'_> {
                 Finding::warn(
                     &format!("connector {name}"),
                     format!("it has a name of platform `{}` and is not in the plan", self.platform),
-                    "if its store left the model: `terraform apply` removes its sinks; a source is protected, \
-                     docs/operations.md says how it goes",
+                    format!(
+                        "if its store left the model: {} removes its sinks; how a source goes is in \
+                         docs/changing-streams.md",
+                        self.apply()
+                    ),
                 )
             })
             .collect()
@@ -284,7 +294,12 @@ fn class(connector: &ConnectorPlan) -> Option<&str> {
 }
 
 /// Settings that are not the plan's: names only, a value may be a secret.
-fn edited(what: &str, planned: &ConnectorPlan, found: &ConnectorFact) -> Option<Finding> {
+fn edited(
+    what: &str,
+    apply: &str,
+    planned: &ConnectorPlan,
+    found: &ConnectorFact,
+) -> Option<Finding> {
     let actual = &found.info.as_ref()?.config;
     let name = ("name", planned.name.as_str());
     let settings = planned
@@ -306,7 +321,7 @@ fn edited(what: &str, planned: &ConnectorPlan, found: &ConnectorFact) -> Option<
         Finding::warn(
             what,
             format!("its settings are not the plan's: {}", some(differing)),
-            "`milepost render` and `terraform apply` make them the plan's",
+            format!("`milepost render`, then {apply}, which makes them the plan's"),
         )
     })
 }

@@ -1,4 +1,4 @@
-use milepost_platform::plan::{ConnectLogin, ConnectorFile};
+use milepost_platform::plan::{ConnectLogin, ConnectorFile, ConnectorResources};
 use serde_json::json;
 
 use super::*;
@@ -14,6 +14,7 @@ fn plan() -> ConnectPlan {
             user_variable: "API_USER".to_owned(),
             password_variable: "API_PASSWORD".to_owned(),
         }),
+        resources: ConnectorResources::Terraform,
         files: vec![ConnectorFile {
             name: "store_shop".to_owned(),
             store: "shop".to_owned(),
