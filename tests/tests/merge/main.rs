@@ -9,7 +9,9 @@ mod cluster;
 mod cost;
 mod kill;
 mod mended;
+mod position;
 mod random;
+mod redelivered;
 mod reference;
 mod shop;
 
