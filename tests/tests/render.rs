@@ -1,5 +1,5 @@
 //! Every artifact is parsed back with its own grammar: Python with its compiler and stubs of Airflow, Terraform with a
-//! parser of HCL and its own formatter, JSON with the types that `merge-job` reads it with.
+//! parser of HCL and its own formatter, resources of Strimzi with a strict reader, JSON with the types that `merge-job` reads it with.
 
 #[path = "render/airflow.rs"]
 mod airflow;
@@ -13,6 +13,8 @@ mod hostile;
 mod project;
 #[path = "render/sources.rs"]
 mod sources;
+#[path = "render/strimzi.rs"]
+mod strimzi;
 #[path = "render/terraform.rs"]
 mod terraform;
 #[path = "render/wait_for_running.rs"]

@@ -12,9 +12,9 @@ use test_case::test_case;
 
 use crate::{airflow, terraform};
 
-const HOSTILE: &str = "a\"b'c\"\"\"'''\\n\n\r\t\u{7}${d} %{e} $${f} $$${g} {{ h }} {% i %} # // /* é漢字\u{202e}😀 \\";
+pub(crate) const HOSTILE: &str = "a\"b'c\"\"\"'''\\n\n\r\t\u{7}${d} %{e} $${f} $$${g} {{ h }} {% i %} # // /* é漢字\u{202e}😀 \\";
 
-fn text() -> String {
+pub(crate) fn text() -> String {
     HOSTILE.to_owned()
 }
 
