@@ -3,7 +3,7 @@
 use std::thread;
 
 use acceptance::Database;
-use acceptance::stack::{Audit, Pipeline, Stack};
+use acceptance::stack::{Audit, MariaDb, Pipeline, Stack};
 
 const TABLES: &str = "
 create table customers (id bigint primary key, name text not null, balance numeric(12,2), notes text, prefs jsonb);
@@ -115,4 +115,21 @@ fn what_a_source_commits_arrives_whole_and_in_order() {
     let compared = pipeline.compare().expect("live rows are the source's");
     assert_eq!(compared.len(), 3);
     audit.check(&mut pipeline).expect("the history is true");
+}
+
+#[test]
+fn a_maria_db_keeps_a_binlog_of_rows_through_a_kill() {
+    let mut server = MariaDb::start(&[]).expect("it starts");
+    let format = "select @@log_bin, @@binlog_format, @@binlog_row_image";
+    assert_eq!(server.run(format).expect("it answers"), "1\tROW\tFULL\n");
+    let statements =
+        "create database shop; create table shop.t (a text); insert into shop.t values ('漢字')";
+    server.run(statements).expect("it writes");
+    server.kill();
+    assert!(server.run("select 1").is_err());
+    server.start_again(&[]).expect("it comes back");
+    assert_eq!(
+        server.run("select a from shop.t").expect("it answers"),
+        "漢字\n"
+    );
 }

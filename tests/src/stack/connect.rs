@@ -166,6 +166,13 @@ impl Worker {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Where it looks for plugins.
+    #[must_use]
+    pub fn plugin_path(&self) -> PathBuf {
+        let path = self.settings.iter().find(|(key, _)| key == "plugin.path");
+        path.map(|(_, path)| path.into()).unwrap_or_default()
+    }
+
     /// What it wrote to its log since its first start.
     #[must_use]
     pub fn log(&self) -> String {
