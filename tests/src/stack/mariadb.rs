@@ -119,7 +119,7 @@ impl MariaDb {
     pub fn run(&self, sql: &str) -> Result<String> {
         let mut client = program("bin/mariadb")
             .current_dir(self.path("data"))
-            .args(["--no-defaults", SOCKET])
+            .args(["--no-defaults", "--skip-ssl", SOCKET])
             .args(["--user=root", "--batch", "--skip-column-names"])
             .args(["--default-character-set=utf8mb4", "--execute", sql])
             .stdin(Stdio::null())
