@@ -5,8 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use acceptance::Database;
-use acceptance::stack::{Audit, Pipeline, Stack};
+use acceptance::stack::{Audit, Pipeline, Stack, Terraform};
 
+/// How long rows may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
 
 const CUSTOMERS: &str = "
@@ -19,6 +20,13 @@ const ORDERS: &str = "
 const LINES: &str = "
   - {name: lines, from: public.lines, key: [order_id, line], columns: [{name: order_id, type: bigint},
      {name: line, type: integer}, {name: n, type: integer}]}";
+
+/// The tables with their keys.
+const KEYS: [(&str, &str); 3] = [
+    ("customers", "id"),
+    ("orders", "id"),
+    ("lines", "order_id, line"),
+];
 
 /// Tables that hold rows before anybody reads them.
 const TABLES: &str = "
@@ -156,9 +164,35 @@ fn walsender(pipeline: &mut Pipeline<'_>, store: &str) -> String {
     ))
 }
 
+/// The same additions, with Terraform.
+fn add_with(terraform: &Terraform, pipeline: &mut Pipeline<'_>, model: &str) {
+    pipeline.model(model).expect("the model is sound");
+    pipeline.prepare().expect("the source is prepared");
+    pipeline.publish().expect("the plan is published");
+    apply(terraform, pipeline);
+    pipeline.snapshot().expect("the connector is asked");
+}
+
+fn apply(terraform: &Terraform, pipeline: &Pipeline<'_>) {
+    terraform
+        .replace(&pipeline.folder().join("terraform"))
+        .expect("the files are rendered");
+    // Connect refuses while connectors of other tests come and go.
+    for _ in 0..20 {
+        let Err(error) = terraform.apply() else {
+            return;
+        };
+        let told = format!("{error:#}");
+        assert!(told.contains("rebalance"), "{told}");
+        thread::sleep(Duration::from_millis(500));
+    }
+    panic!("Connect does not come to rest");
+}
+
 #[test]
 fn datasets_and_stores_come_and_go_while_others_stream() {
-    let mut pipeline = Pipeline::new(Stack::shared());
+    let stack = Stack::shared();
+    let mut pipeline = Pipeline::new(stack);
     pipeline.source.run(TABLES);
     pipeline.source.run(
         "create table items (id bigint primary key, n integer); insert into items values (1, 1)",
@@ -166,12 +200,20 @@ fn datasets_and_stores_come_and_go_while_others_stream() {
     let all = store("shop", &[CUSTOMERS, ORDERS, LINES]);
     pipeline.model(&all).expect("the model is sound");
     let audit = Audit::begin(&mut pipeline);
-    add(&mut pipeline, &store("shop", &[CUSTOMERS, ORDERS]));
+    let terraform = Terraform::of(&pipeline.folder().join("terraform"), &stack.connect.url())
+        .expect("the files are rendered");
+    add_with(
+        &terraform,
+        &mut pipeline,
+        &store("shop", &[CUSTOMERS, ORDERS]),
+    );
 
-    // A dataset comes.
+    // A dataset comes; its connector is restarted while it reads.
     while_others_write(&mut pipeline, |pipeline| {
         pipeline.merge().expect("changes are merged");
-        add(pipeline, &all);
+        add_with(&terraform, pipeline, &all);
+        let name = &pipeline.connector("shop.source").name;
+        stack.connect.rest().restart(name).expect("it restarts");
         thread::sleep(Duration::from_millis(500));
         pipeline.merge().expect("changes are merged");
     });
@@ -186,14 +228,30 @@ fn datasets_and_stores_come_and_go_while_others_stream() {
     let items = "
   - {name: items, from: public.items, key: [id], columns: [{name: id, type: bigint}, {name: n, type: integer, nullable: true}]}";
     let both = format!("{all}---\n{}", store("stock", &[items]));
-    while_others_write(&mut pipeline, |pipeline| add(pipeline, &both));
+    while_others_write(&mut pipeline, |pipeline| {
+        add_with(&terraform, pipeline, &both);
+    });
     settle(&mut pipeline);
     assert_eq!(walsender(&mut pipeline, "shop"), before);
     audit
         .check_end(&mut pipeline)
         .expect("no version is false or lost");
-    // It goes; its tables stay.
-    remove(&mut pipeline, &all);
+
+    // It goes; its tables stay, and its slot, which the owner drops.
+    pipeline.model(&all).expect("the model is sound");
+    apply(&terraform, &pipeline);
+    pipeline.publish().expect("the plan is published");
+    let names = stack.connect.rest().names().expect("Connect answers");
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.starts_with(&format!("{}.stock.", pipeline.name)))
+    );
+    let drop = format!(
+        "select pg_drop_replication_slot('{}__stock')",
+        pipeline.name
+    );
+    pipeline.source.run(&drop);
     assert_eq!(walsender(&mut pipeline, "shop"), before);
     let kept = format!("select count(*) from {}.stock__items", pipeline.name);
     assert_eq!(pipeline.platform.value(&kept), "1");
@@ -205,6 +263,9 @@ fn what_goes_and_comes_back_is_read_again() {
     pipeline.source.run(TABLES);
     let all = store("shop", &[CUSTOMERS, ORDERS, LINES]);
     add(&mut pipeline, &all);
+    for (dataset, key) in KEYS {
+        read_again(&mut pipeline, dataset, key, "-1");
+    }
     settle(&mut pipeline);
 
     // A dataset goes, and its table changes unseen.
@@ -216,6 +277,8 @@ fn what_goes_and_comes_back_is_read_again() {
     );
     settle(&mut pipeline);
     assert_eq!(head(&mut pipeline, "orders"), after);
+    let view = "select count(*) from of_shop.shop__orders";
+    assert_eq!(pipeline.platform.value(view), "300", "the view stays");
     let live = |pipeline: &mut Pipeline<'_>, id: u32| {
         let table = format!("{}.shop__orders__live", pipeline.name);
         let count = format!("select count(*) from {table} where id = {id}");
@@ -248,6 +311,7 @@ fn a_column_that_the_source_fills_without_an_event_is_read() {
     let mut pipeline = Pipeline::new(Stack::shared());
     pipeline.source.run(TABLES);
     add(&mut pipeline, &store("shop", &[CUSTOMERS]));
+    read_again(&mut pipeline, "customers", "id", "-1");
     settle(&mut pipeline);
     let after = head(&mut pipeline, "customers");
     pipeline
@@ -271,10 +335,20 @@ fn a_column_that_the_source_fills_without_an_event_is_read() {
     };
     assert_eq!(versions(&mut pipeline), "0? 0new | 0? 5? 5new");
 
+    // Nobody knows when the source filled it.
+    let filled = format!(
+        "select count(dp_source_ts) from {}.shop__customers where grade is not null",
+        pipeline.name
+    );
+    assert_eq!(pipeline.platform.value(&filled), "0");
+
     // The column goes: nothing is read again. It comes back: the table is.
     let after = head(&mut pipeline, "customers");
     remove(&mut pipeline, &store("shop", &[CUSTOMERS]));
     pipeline.snapshot().expect("there is nothing to ask for");
+    let visible = "select count(*) from information_schema.columns
+                    where table_schema = 'of_shop' and table_name = 'shop__customers' and column_name = 'grade'";
+    assert_eq!(pipeline.platform.value(visible), "0");
     pipeline.source.run("update customers set grade = 'old'");
     pipeline.quiet().expect("changes arrive");
     pipeline.merge().expect("changes are merged");
@@ -297,6 +371,9 @@ fn connectors_are_made_anew_and_nothing_is_lost_or_doubled() {
     pipeline.model(&all).expect("the model is sound");
     let audit = Audit::begin(&mut pipeline);
     add(&mut pipeline, &all);
+    for (dataset, key) in KEYS {
+        read_again(&mut pipeline, dataset, key, "-1");
+    }
     settle(&mut pipeline);
     while_others_write(&mut pipeline, |pipeline| {
         for ending in [".source", ".sink", ".control"] {
@@ -317,4 +394,200 @@ fn connectors_are_made_anew_and_nothing_is_lost_or_doubled() {
     audit
         .check(&mut pipeline)
         .expect("no version is false, lost or doubled");
+}
+
+#[test]
+fn a_lost_slot_is_followed_by_a_complete_snapshot() {
+    let stack = Stack::shared();
+    let mut pipeline = Pipeline::new(stack);
+    pipeline.source.run(TABLES);
+    add(&mut pipeline, &store("shop", &[CUSTOMERS, ORDERS]));
+    for (dataset, key) in &KEYS[..2] {
+        read_again(&mut pipeline, dataset, key, "-1");
+    }
+    settle(&mut pipeline);
+    let rest = stack.connect.rest();
+    let name = pipeline.connector(".source").name.clone();
+    let drop = format!("select pg_drop_replication_slot('{}__shop')", pipeline.name);
+    let after = ["customers", "orders"].map(|dataset| head(&mut pipeline, dataset));
+    rest.order(&name, "stop").expect("it stops");
+    rest.wait_until_stopped(&name, ARRIVAL).expect("it stops");
+    pipeline.source.run(&drop);
+    pipeline
+        .source
+        .run("update orders set n = 7 where id < 5; insert into orders values (1001, 0)");
+    rest.order(&name, "resume").expect("it resumes");
+    let status = rest.wait_until_failed(&name, ARRIVAL).expect("it fails");
+    assert!(
+        status
+            .to_string()
+            .contains("no longer available on the server")
+    );
+
+    rest.order(&name, "stop").expect("it stops");
+    rest.wait_until_stopped(&name, ARRIVAL).expect("it stops");
+    rest.forget_offsets(&name).expect("Connect forgets");
+    rest.order(&name, "resume").expect("it resumes");
+    for (dataset, after) in ["customers", "orders"].iter().zip(&after) {
+        read_again(&mut pipeline, dataset, "id", after);
+    }
+    settle(&mut pipeline);
+    let versions = format!("select count(*) from {}.shop__orders", pipeline.name);
+    assert_eq!(
+        pipeline.platform.value(&versions),
+        "305",
+        "only what differs makes a version"
+    );
+}
+
+/// Tables of a source that means harm; the first two are there from the beginning. No request can name the second.
+fn hostile_tables() -> [String; 5] {
+    [
+        "select".to_owned(),
+        "white  space über 漢😀; --".to_owned(),
+        "Q\"uo'te\\$1${env:HOME}{{x}}%s".to_owned(),
+        // Their datasets have names that are cut.
+        "n".repeat(63),
+        format!("{}m", "n".repeat(62)),
+    ]
+}
+
+/// Columns beside the key.
+fn hostile_columns() -> Vec<String> {
+    let short = [
+        "Select",
+        "it's",
+        "a\"b",
+        "back\\slash",
+        "${env:HOME}",
+        "$1",
+        "a,b",
+        "a.b",
+        "a:b",
+        "ü漢😀",
+        "100%",
+        "semi;colon",
+        "--",
+        "/*",
+        "null",
+        "{{x}}",
+        "c0",
+    ];
+    let long = ["a".repeat(63), format!("{}b", "a".repeat(62))];
+    short.map(str::to_owned).into_iter().chain(long).collect()
+}
+
+/// A name as both Postgres and YAML take it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What a table or view holds, as text without names.
+fn contents(database: &mut Database, from: &str) -> Vec<Vec<Option<String>>> {
+    let columns = hostile_columns();
+    let columns: Vec<String> = columns.iter().map(|column| quoted(column)).collect();
+    database.rows(&format!(
+        "select \"k\"\"ey 1\", {} from {from} order by 1",
+        columns.join(", ")
+    ))
+}
+
+#[test]
+fn hostile_names_arrive_in_the_workspace_unharmed() {
+    let mut pipeline = Pipeline::new(Stack::shared());
+    let columns = hostile_columns();
+    let tables = hostile_tables();
+    let text = |name: &str| serde_json::to_string(name).expect("a text is JSON");
+    for table in &tables {
+        let typed: Vec<String> = columns
+            .iter()
+            .map(|column| format!("{} text", quoted(column)))
+            .collect();
+        let table = quoted(table);
+        pipeline.source.run(&format!(
+            "create table {table} (\"k\"\"ey 1\" integer primary key, {})",
+            typed.join(", ")
+        ));
+        let values: Vec<String> = columns
+            .iter()
+            .map(|column| format!("'{} ' || i", column.replace('\'', "''")))
+            .collect();
+        pipeline.source.run(&format!(
+            "insert into {table} select i, {} from generate_series(1, 3) i",
+            values.join(", ")
+        ));
+    }
+    let listed: Vec<String> = columns
+        .iter()
+        .map(|column| format!("{{name: {}, type: text, nullable: true}}", text(column)))
+        .collect();
+    let datasets: Vec<String> = tables
+        .iter()
+        .map(|table| {
+            // A dataset's name is longer than a table's may be.
+            let dataset = format!("{table}{}", if table.len() == 63 { "n" } else { "" });
+            format!(
+                "\n  - {{name: {}, from: {}, key: [{key}], columns: [{{name: {key}, type: integer}}, {}]}}",
+                text(&dataset),
+                text(&format!("public.{table}")),
+                listed.join(", "),
+                key = text("k\"ey 1"),
+            )
+        })
+        .collect();
+    let model = |datasets: &[String]| {
+        let sinks: Vec<String> = datasets
+            .iter()
+            .filter_map(|dataset| {
+                let name = dataset.split("{name: ").nth(1)?.split(", from:").next()?;
+                Some(name.replacen('"', "\"shop#", 1))
+            })
+            .collect();
+        store("shop", &[""])
+            .replace("datasets:", &format!("datasets:{}", datasets.concat()))
+            .replace("sinks: []", &format!("sinks: [{}]", sinks.join(", ")))
+    };
+    add(&mut pipeline, &model(&datasets[..2]));
+    add(&mut pipeline, &model(&datasets));
+    for table in &tables {
+        let sets: Vec<String> = columns
+            .iter()
+            .map(|column| format!("{} = {0} || ' again'", quoted(column)))
+            .collect();
+        let table = quoted(table);
+        pipeline.source.run(&format!(
+            "update {table} set {} where \"k\"\"ey 1\" = 1; delete from {table} where \"k\"\"ey 1\" = 2",
+            sets.join(", ")
+        ));
+    }
+    let specs: Vec<_> = pipeline
+        .streams()
+        .into_iter()
+        .flat_map(|spec| spec.datasets.clone())
+        .collect();
+    assert_eq!(specs.len(), tables.len());
+    for dataset in &specs {
+        let staged = format!(
+            "select count(distinct k) from (select to_jsonb(s)->>'{}' as k from {} s) s",
+            dataset.columns[0].staged_as.as_str().replace('\'', "''"),
+            dataset.staging.quoted()
+        );
+        pipeline
+            .wait_for(&format!("select ({staged}) >= 2"), "t", ARRIVAL)
+            .expect("the table is read");
+    }
+    pipeline.quiet().expect("changes arrive");
+    pipeline.merge().expect("changes are merged");
+    pipeline.platform.run("set role of_shop");
+    for dataset in &specs {
+        let table = dataset
+            .source_name
+            .strip_prefix("public.")
+            .expect("they are all there");
+        let expected = contents(&mut pipeline.source, &quoted(table));
+        assert_eq!(expected.len(), 2);
+        let view = &dataset.views[0];
+        let view = format!("{}.{}", view.schema.quoted(), view.live.quoted());
+        assert_eq!(contents(&mut pipeline.platform, &view), expected, "{table}");
+    }
 }
