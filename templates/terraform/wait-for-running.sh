@@ -6,6 +6,7 @@
 # sign in. Needs curl.
 set -eu
 
+URL=${KAFKA_CONNECT_URL%/}
 # What the workers report belongs, for a moment after a change, to what ran before. A state counts once it has been
 # reported this many times, a second apart.
 STEADY=5
@@ -19,7 +20,7 @@ setting() {
 
 status() {
     {
-        setting url "${KAFKA_CONNECT_URL%/}/connectors/$CONNECTOR/status"
+        setting url "$URL/connectors/$CONNECTOR/status"
         if [ -n "${KAFKA_CONNECT_BASIC_AUTH_USERNAME:-}" ]; then
             setting user "$KAFKA_CONNECT_BASIC_AUTH_USERNAME:${KAFKA_CONNECT_BASIC_AUTH_PASSWORD:-}"
         fi
@@ -86,6 +87,7 @@ while :; do
         running) exit 0 ;;
         failed)
             say "it has failed: $(reason "$body")"
+            say "when the cause is gone: curl -X POST '$URL/connectors/$CONNECTOR/restart?includeTasks=true&onlyFailed=true'"
             exit 1
             ;;
         esac

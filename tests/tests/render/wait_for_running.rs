@@ -80,10 +80,18 @@ fn a_connector_that_comes_to_run_is_waited_for() {
 fn a_task_that_has_failed_is_told_with_its_cause() {
     let (output, _) = wait(&[(200, RUNNING), (200, FAILED)], 60, &[]);
     assert_eq!(output.status.code(), Some(1));
+    let message = message(&output);
+    let (cause, remedy) = message
+        .rsplit_once("main.shop.sink: ")
+        .expect("two messages");
     assert_eq!(
-        message(&output),
+        cause,
         "main.shop.sink: it has failed: org.apache.kafka.connect.errors.ConnectException: Exiting: \"state\":\"RUNNING\"\n\
          Caused by: org.postgresql.util.PSQLException: FATAL: role \"nobody\" does not exist\n"
+    );
+    assert!(
+        remedy.contains("/connectors/main.shop.sink/restart?includeTasks=true&onlyFailed=true'\n"),
+        "{remedy}"
     );
 }
 
