@@ -153,6 +153,8 @@ fn documents_of_the_example_are_what_their_schemas_say() {
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = milepost(&["completions", shell]).stdout;
-        assert!(script.contains("render"), "{shell}");
+        for command in ["render", "doctor", "status"] {
+            assert!(script.contains(command), "{command} in {shell}");
+        }
     }
 }

@@ -42,12 +42,12 @@ const PATTERNS: &[Pattern] = &[
     pattern(
         "Could not find table: ",
         "a staging table does not exist",
-        "make it: `merge-job publish --from DIR`",
+        "`merge-job publish --from DIR` makes it, or says how one comes back that held rows",
     ),
     pattern(
         "schema evolution is disabled",
         "a staging table does not exist, or lacks a column that the topic has",
-        "make it what the model says: `milepost render`, then `merge-job publish --from DIR`",
+        "`merge-job publish --from DIR` makes it, or says how one comes back that held rows",
     ),
     pattern(
         "permission denied for schema ",

@@ -177,7 +177,7 @@ fn a_failed_task_is_told_with_its_cause() {
         &[
             "fail connector main.shop.sink: task 0 is FAILED: the database's disk is full\n     remedy: give the database's disk space",
             "-X POST 'http://127.0.0.1:",
-            "/connectors/main.shop.sink/restart?includeTasks=true&onlyFailed=true'`; it goes on where it stopped",
+            "/connectors/main.shop.sink/restart?includeTasks=true'`; it goes on where it stopped",
         ],
     );
 }

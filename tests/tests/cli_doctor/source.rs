@@ -242,7 +242,7 @@ fn a_slot_that_keeps_too_much_is_told() {
         1,
         &[
             "fail source shop slot main__shop: the log is gone that it kept",
-            "remedy: `select pg_drop_replication_slot('main__shop')`",
+            "remedy: stop the connector, `select pg_drop_replication_slot('main__shop')`",
         ],
     );
 }

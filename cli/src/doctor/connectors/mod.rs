@@ -183,7 +183,10 @@ impl Connectors<'_> {
             findings.push(Finding::fail(
                 what,
                 "it is RUNNING and has no task, so nothing moves",
-                self.restart(planned),
+                format!(
+                    "if it stays so, a source waits for its replication slot: see the line of the slot; for all else {}",
+                    self.restart(planned)
+                ),
             ));
         }
         findings
@@ -252,10 +255,7 @@ impl Connectors<'_> {
     }
 
     fn restart(&self, planned: &ConnectorPlan) -> String {
-        let path = format!(
-            "/connectors/{}/restart?includeTasks=true&onlyFailed=true",
-            planned.name
-        );
+        let path = format!("/connectors/{}/restart?includeTasks=true", planned.name);
         format!(
             "`{}`; it goes on where it stopped",
             self.curl("POST", &path)

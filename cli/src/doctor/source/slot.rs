@@ -24,8 +24,8 @@ pub(super) fn judge(what: &str, source: &PostgresSource, facts: &SourceFacts) ->
     };
     let lost = "the log is gone that it kept, and what it held never reaches Kafka";
     let again = format!(
-        "`select pg_drop_replication_slot('{name}')` at the source, delete the connector's offsets, and let it take a \
-         new snapshot; then raise `max_slot_wal_keep_size`"
+        "stop the connector, `select pg_drop_replication_slot('{name}')` at the source, delete the connector's offsets, \
+         resume it: it takes a new snapshot (docs/operations.md, \"See trouble\"); then raise `max_slot_wal_keep_size`"
     );
     if slot.wal_status.as_deref() == Some("lost") {
         return Finding::fail(&what, lost, again);
