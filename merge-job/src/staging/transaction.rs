@@ -156,11 +156,18 @@ pub struct Delivery {
 
 impl Delivery {
     /// Is this the delivery that the END counts, and all of it staged?
+    ///
+    /// Of several rows at the position of its first one, some may be of the delivery before.
     fn is_whole(&self, end: &End, names: &[&str]) -> bool {
         let of = |rows: &BTreeMap<usize, u64>, index| rows.get(&index).copied().unwrap_or(0);
         names.iter().enumerate().all(|(index, name)| {
-            let count = end.count(name);
-            of(&self.behind, index) <= count && count <= of(&self.from, index)
+            let (behind, from) = (of(&self.behind, index), of(&self.from, index));
+            let least = if from - behind.min(from) > 1 {
+                behind
+            } else {
+                from
+            };
+            (least..=from).contains(&end.count(name))
         })
     }
 }
@@ -185,6 +192,7 @@ pub fn choose(
     }
     // Where a look ended early, its last transaction may go on: neither it nor a later one can be judged.
     let horizon = last_places(stretches).into_values().min();
+    let ends_at = |commit| horizon.is_some_and(|(place, _)| place <= commit);
     let whole = ends.map(|ends| Whole::new(ends, settled, names, &by_place));
 
     let mut highs = BTreeMap::new();
@@ -227,6 +235,10 @@ pub fn choose(
                             place: commit,
                             highs: group.iter().map(high).collect(),
                         };
+                    }
+                    // A delivery that was cut off left a part; the rest lies behind all that was delivered again.
+                    Judgement::Lacking(_) if rows_taken == 0 && ends_at(commit) => {
+                        return Choice::LookFurther;
                     }
                     Judgement::Lacking(transaction) if rows_taken == 0 => {
                         let ends = consumed(ends, settled, names, &taken);
@@ -325,7 +337,8 @@ impl<'a> Whole<'a> {
     /// A transaction is whole when as many distinct rows are staged as an END counts. If there are more, that END closed
     /// the delivery of a rest, and what is staged of an earlier delivery must not pass for it: the distinct rows from the
     /// rest's first row on have to be as many. Where that row is of a table outside the stream, nothing tells which rows
-    /// are the rest's, and as many as every END counts are enough.
+    /// are the rest's, and as many as every END counts are enough. Nor does anything tell a rest from an earlier delivery
+    /// that left, in every table that is not staged to its end, by chance as many rows as the rest has.
     fn judge(&self, group: &[&Stretch], deliveries: Option<&Vec<Delivery>>) -> Judgement {
         let transaction = group
             .iter()
@@ -490,6 +503,26 @@ mod tests {
     }
 
     #[test]
+    fn a_look_that_ended_in_replays_behind_a_part_of_a_transaction_goes_further() {
+        let mut part = stretch(0, 1, 1, 0);
+        part.more = true;
+        let mut replays = Stretch {
+            streamed: false,
+            high: 4,
+            rows: 4,
+            ..part.clone()
+        };
+        let ends = [end(0, 1, &[("a", 2)])];
+        let look = |replays: &Stretch, part: &Stretch| {
+            let staged = [part.clone(), replays.clone()];
+            choose(&staged, Some(&ends), &Settled::default(), &["a"], 5)
+        };
+        assert_eq!(look(&replays, &part), Choice::LookFurther);
+        (part.more, replays.more) = (false, false);
+        assert_eq!(waited(look(&replays, &part)), "1");
+    }
+
+    #[test]
     fn a_snapshot_may_be_cut_anywhere() {
         let mut snapshot = stretch(0, -1, 3, 2);
         snapshot.more = true;
@@ -564,6 +597,72 @@ mod tests {
             waited(choose(&staged, Some(&ends), &Settled::default(), &["a"], 9)),
             "1"
         );
+    }
+
+    /// Of six rows of `a` and two of `b` the first delivery left `first`, the second one begins at the fourth of `a`.
+    fn redelivered(first: u64, b: u64, deliveries: Option<[(u64, u64); 2]>) -> Choice {
+        let staged = [stretch(0, 1, first, 9), stretch(1, 1, b, 1)];
+        // The first END never came.
+        let ends = [end(0, 1, &[("a", 3), ("b", 2)])];
+        let delivery = |(a, b): (u64, u64)| Delivery {
+            behind: [(0, a - 1), (1, b)].into(),
+            from: [(0, a), (1, b)].into(),
+        };
+        let known = deliveries.map(|found| (1, found.map(delivery).to_vec()));
+        super::choose(
+            &staged,
+            Some(&ends),
+            &known.into_iter().collect(),
+            &Settled::default(),
+            &["a", "b"],
+            9,
+        )
+    }
+
+    #[test]
+    fn more_rows_than_an_end_counts_are_looked_at_closer() {
+        let highs = [((0, "t0".to_owned(), 0), 9), ((1, "t1".to_owned(), 0), 1)];
+        assert_eq!(
+            redelivered(5, 2, None),
+            Choice::LookCloser {
+                place: 1,
+                highs: highs.into()
+            }
+        );
+        assert_eq!(waited(redelivered(5, 1, None)), "1");
+    }
+
+    #[test]
+    fn an_earlier_delivery_does_not_pass_for_the_rest() {
+        // Five of the six rows of `a` are staged: two of the three from the fourth on.
+        assert_eq!(waited(redelivered(5, 2, Some([(5, 2), (2, 2)]))), "1");
+        assert_eq!(
+            highs(redelivered(6, 2, Some([(6, 2), (3, 2)]))),
+            [(0, 9), (1, 1)]
+        );
+    }
+
+    #[test]
+    fn rows_that_share_a_position_with_the_first_of_a_delivery_may_be_of_the_one_before() {
+        let staged = [stretch(0, 1, 6, 5)];
+        let ends = [end(0, 1, &[("a", 3)])];
+        // A record of four rows, of which the second delivery has the last two.
+        let delivery = Delivery {
+            behind: [(0, 1)].into(),
+            from: [(0, 5)].into(),
+        };
+        let known = [(1, vec![delivery])].into();
+        let settled = Settled::default();
+        let choice = super::choose(&staged, Some(&ends), &known, &settled, &["a"], 9);
+        assert_eq!(highs(choice), [(0, 5)]);
+    }
+
+    #[test]
+    fn where_a_delivery_begins_outside_the_stream_enough_rows_are_enough() {
+        let staged = [stretch(0, 1, 5, 4)];
+        let ends = [end(0, 1, &[("a", 3), ("other", 1)])];
+        let taken = choose(&staged, Some(&ends), &Settled::default(), &["a"], 9);
+        assert_eq!(highs(taken), [(0, 4)]);
     }
 
     #[test]
