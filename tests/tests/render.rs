@@ -9,6 +9,8 @@ mod artifacts;
 mod determinism;
 #[path = "render/hostile.rs"]
 mod hostile;
+#[path = "render/hostile_model.rs"]
+mod hostile_model;
 #[path = "render/project.rs"]
 mod project;
 #[path = "render/sources.rs"]

@@ -54,6 +54,25 @@ fn read(text: &str) -> Vec<KafkaConnector> {
     connectors
 }
 
+/// The configuration of every connector in a file as Terraform would have it, with what is a field of the resource.
+pub(crate) fn configurations(text: &str) -> Vec<BTreeMap<String, String>> {
+    read(text)
+        .into_iter()
+        .map(|KafkaConnector { metadata, spec, .. }| {
+            let fields = [
+                ("name", Some(metadata.name)),
+                ("connector.class", spec.class),
+                ("tasks.max", spec.tasks_max.map(|tasks| tasks.to_string())),
+            ];
+            let fields = fields.into_iter();
+            spec.config
+                .into_iter()
+                .chain(fields.filter_map(|(key, value)| Some((key.to_owned(), value?))))
+                .collect()
+        })
+        .collect()
+}
+
 /// A subdomain of RFC 1123, the law for names of such resources.
 fn is_subdomain(name: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
