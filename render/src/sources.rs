@@ -23,6 +23,9 @@ const MYSQL_SNAPSHOT: Template = Template {
     text: include_str!("../../templates/sources/mysql/snapshot.mysql.tera"),
 };
 
+/// Seconds for which the client of MySQL, which has no loop, waits for a connector: as many statements.
+const WAIT_SECONDS: u32 = 30;
+
 /// What the templates of both files see.
 #[derive(Serialize)]
 struct SourceContext<'a> {
@@ -38,6 +41,7 @@ struct SourceContext<'a> {
     tables: Vec<TableContext<'a>>,
     large: Vec<TableContext<'a>>,
     datasets: Vec<DatasetContext<'a>>,
+    seconds: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -114,6 +118,7 @@ fn context(files: &SourceFiles) -> SourceContext<'_> {
             .map(|dataset| table(&dataset.schema, &dataset.table))
             .collect(),
         datasets: files.datasets.iter().map(dataset).collect(),
+        seconds: (1..=WAIT_SECONDS).collect(),
     }
 }
 

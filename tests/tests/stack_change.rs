@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use acceptance::Database;
-use acceptance::stack::{Audit, Pipeline, Stack, Terraform};
+use acceptance::stack::{Audit, MariaDb, Pipeline, READER, Stack, Terraform};
 
 /// How long rows may take to arrive.
 const ARRIVAL: Duration = Duration::from_secs(60);
@@ -438,6 +438,75 @@ fn a_lost_slot_is_followed_by_a_complete_snapshot() {
         "305",
         "only what differs makes a version"
     );
+}
+
+#[test]
+fn a_mariadb_is_asked_for_what_was_added() {
+    let source = MariaDb::start(&[]).expect("MariaDB starts");
+    source
+        .run(
+            "create database shop; use shop;
+             create table orders (id bigint primary key, n int); insert into orders values (1, 0);
+             create table `li``nes` (id bigint primary key, n int); insert into `li``nes` select seq, 0 from seq_1_to_3000;",
+        )
+        .expect("tables are made");
+    let mut pipeline = Pipeline::new(Stack::shared());
+    let maria = format!(
+        "{{mariadb: {{host: 127.0.0.1, port: {}, database: shop, locations: [aws/eu/stockholm]}}}}",
+        source.port()
+    );
+    let model = |datasets: &[&str]| store("shop", datasets).replace("$SOURCE", &maria);
+    let run = |pipeline: &Pipeline<'_>, file: &str| {
+        let file = pipeline.folder().join("sources/shop").join(file);
+        let text = std::fs::read_to_string(file).expect("it is rendered");
+        source.run(&format!("set @reader = '''{}''@''%''';\n{text}", READER.0))
+    };
+    let orders = "
+  - {name: orders, key: [id], columns: [{name: id, type: bigint}, {name: n, type: integer, nullable: true}]}";
+    let lines = "
+  - {name: lines, from: \"li`nes\", key: [id], columns: [{name: id, type: bigint}, {name: n, type: integer, nullable: true}]}";
+    for datasets in [&[orders] as &[_], &[orders, lines]] {
+        pipeline
+            .model(&model(datasets))
+            .expect("the model is sound");
+        run(&pipeline, "prepare.sql").expect("the source is prepared");
+        pipeline.publish().expect("the plan is published");
+        if datasets.len() == 2 {
+            let told = run(&pipeline, "snapshot.sql").expect_err("the connector does not know it");
+            let told = told.to_string();
+            assert!(told.contains("THE CONNECTOR IS NOT RUNNING"), "{told}");
+        }
+        pipeline.apply().expect("connectors run");
+        let arrived = format!(
+            "select count(*) from {}_staging.shop__orders where id = 1",
+            pipeline.name
+        );
+        pipeline
+            .wait_for(&arrived, "1", ARRIVAL)
+            .expect("the first snapshot is complete");
+        let told = run(&pipeline, "snapshot.sql").expect("the connector is asked");
+        assert_eq!(told.contains("lines"), datasets.len() == 2, "{told}");
+    }
+    source
+        .run("update shop.`li``nes` set n = 1 where id % 10 = 0; delete from shop.`li``nes` where id = 7")
+        .expect("the source changes");
+    let last = format!(
+        "select count(*) || ' ' || coalesce(sum(n), 0) from (
+             select distinct on (id) __op, n from {}_staging.shop__lines order by id, __connect_offset desc) s
+          where __op <> 'd'",
+        pipeline.name
+    );
+    pipeline
+        .wait_for(&last, "2999 300", ARRIVAL)
+        .expect("the table is read");
+    pipeline.merge().expect("changes are merged");
+    let merged = format!(
+        "select count(*) || ' ' || sum(n) from {}.shop__lines__live",
+        pipeline.name
+    );
+    assert_eq!(pipeline.platform.value(&merged), "2999 300");
+    let told = run(&pipeline, "snapshot.sql").expect("it may be run again");
+    assert!(!told.contains("lines"), "it asks once: {told}");
 }
 
 /// Tables of a source that means harm; the first two are there from the beginning. No request can name the second.
