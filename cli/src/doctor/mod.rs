@@ -114,3 +114,40 @@ fn of_another_kind(file: &ConnectorFile) -> Option<Finding> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use milepost_platform::plan::ConnectorPlan;
+
+    use super::*;
+
+    fn file(class: &str) -> ConnectorFile {
+        ConnectorFile {
+            name: "store_crm".to_owned(),
+            store: "crm".to_owned(),
+            connectors: vec![ConnectorPlan {
+                resource: "crm_source".to_owned(),
+                name: "main.crm.source".to_owned(),
+                config: [("connector.class".to_owned(), class.to_owned())].into(),
+                arrivals: BTreeMap::new(),
+                protected: true,
+                after: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn a_source_that_nobody_asks_from_here_says_who_does() {
+        let found = of_another_kind(&file("io.debezium.connector.mysql.MySqlConnector"));
+        assert_eq!(
+            found.map(|found| found.finding).as_deref(),
+            Some(
+                "MySql: Kafka Connect asks it when it validates `main.crm.source`; nothing asks it from here"
+            )
+        );
+        let postgres = file("io.debezium.connector.postgresql.PostgresConnector");
+        assert_eq!(of_another_kind(&postgres), None);
+    }
+}

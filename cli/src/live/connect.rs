@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milepost_platform::plan::{ConnectPlan, ConnectorPlan};
 use reqwest::{Client, Method, StatusCode, Url};
@@ -17,6 +17,8 @@ use super::{Answer, Trouble, said, tls};
 
 /// A worker that forwards a question to the leader of its group answers within this.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Between questions to a group that has no leader at the moment.
+const AGAIN: Duration = Duration::from_millis(500);
 /// A validation waits until the connector has reached its source, or has given up.
 const VALIDATION_PATIENCE: Duration = Duration::from_secs(20);
 /// Validations that run at a time: each opens connections of its own to a source.
@@ -290,8 +292,17 @@ impl Connect {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Answer<T> {
-        let request = self.request(Method::GET, path, query).timeout(PATIENCE);
-        self.send(request, PATIENCE).await
+        let begun = Instant::now();
+        loop {
+            let request = self.request(Method::GET, path, query).timeout(PATIENCE);
+            match self.send(request, PATIENCE).await {
+                // The workers share out their work anew, which is soon over.
+                Err(Trouble::Status(409, _)) if begun.elapsed() < PATIENCE => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     fn request(

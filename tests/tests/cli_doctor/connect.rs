@@ -125,6 +125,14 @@ fn a_connect_that_is_down() {
 }
 
 #[test]
+fn a_rebalance_is_waited_for() {
+    let platform = Platform::new();
+    platform.script(|script| script.conflicts = 3);
+    let run = platform.doctor(&[]);
+    told(&run, 0, &["version 4.3.0", " 0 failed\n"]);
+}
+
+#[test]
 fn a_login_that_is_not_there() {
     let mut platform = Platform::new();
     platform.unset("CONNECT_API_PASSWORD");

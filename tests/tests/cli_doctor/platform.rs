@@ -27,6 +27,8 @@ pub(crate) struct Script {
     pub(crate) connectors: BTreeMap<String, Value>,
     /// The plugins' version.
     pub(crate) plugins: BTreeMap<String, String>,
+    /// How often it says first that its workers share out their work anew.
+    pub(crate) conflicts: u32,
     /// What was asked.
     pub(crate) asked: Vec<Request>,
 }
@@ -55,6 +57,10 @@ impl Platform {
         let port = serve(move |request| {
             let mut script = script.lock().expect("no handler panics");
             script.asked.push(request.clone());
+            if script.conflicts > 0 {
+                script.conflicts -= 1;
+                return Answer::Json(409, json!({"message": "a rebalance is expected"}));
+            }
             script.answer(request)
         });
         let model = Model::shop();
