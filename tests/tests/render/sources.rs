@@ -87,12 +87,18 @@ impl Drop for Source {
 impl Source {
     fn new() -> Self {
         let mut database = cluster().empty_database();
+        let name = database.name().to_owned();
+        // The owner of the tables is no superuser.
+        database.run(&format!(
+            "create role owner_{name} login; grant create on database {name} to owner_{name}; set role owner_{name}"
+        ));
         let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
         database.run(&format!("create schema {}", quoted("s\"che.ma")));
         for name in NAMES {
             let table = format!("{}.{}", quoted("s\"che.ma"), quoted(name));
             database.run(&format!("create table {table} (id integer primary key)"));
         }
+        database.run("reset role");
         let role = format!("\"Read \"\"er {}\"", database.name());
         database.run(&format!("create role {role}"));
         Self {
@@ -153,13 +159,14 @@ impl Source {
         let mut script =
             tempfile::NamedTempFile::new().expect("the temporary directory is writable");
         script.write_all(text.as_bytes()).expect("it is written");
+        let owner = format!("owner_{}@", self.database.name());
         let output = cluster()
             .program("psql")
             .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"])
             .args(arguments)
             .arg("--file")
             .arg(script.path())
-            .arg(self.database.url())
+            .arg(self.database.url().replacen("postgres@", &owner, 1))
             .output()
             .expect("psql stands beside postgres");
         let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
