@@ -32,6 +32,8 @@ fn every_artifact_has_its_place_and_a_second_render_changes_nothing() {
             "main/.rendered",
             "main/airflow/main__shop.py",
             "main/platform.json",
+            "main/sources/shop/prepare.sql",
+            "main/sources/shop/snapshot.sql",
             "main/streams/shop.json",
             "main/terraform/main.tf",
             "main/terraform/store_shop.tf",
@@ -42,7 +44,7 @@ fn every_artifact_has_its_place_and_a_second_render_changes_nothing() {
     let before = fs::metadata(&index).and_then(|file| file.modified());
     let run = render(&model, &[]);
     ends(&run, 0);
-    assert!(run.stderr.contains("0 files written, 7 unchanged"), "{run}");
+    assert!(run.stderr.contains("0 files written, 9 unchanged"), "{run}");
     let after = fs::metadata(&index).and_then(|file| file.modified());
     assert_eq!(before.expect("it is there"), after.expect("it is there"));
     ends(&render(&model, &["--check"]), 0);
