@@ -231,7 +231,7 @@ mod tests {
     #[test_case("", None; "nothing")]
     #[test_case("delete from main.shop__order_lines where line_no = 2", Some("no such row"); "a lost row")]
     #[test_case("insert into main.shop__order_lines values (9, 9)", Some("no such row"); "a row too many")]
-    #[test_case("update main.shop__order_lines set price = 1.00 where line_no = 1", Some("1 rows of"); "another value")]
+    #[test_case("update main.shop__order_lines set price = 2 where line_no = 1", Some("1 rows of"); "another value")]
     #[test_case("update main.shop__order_lines set sku = null where line_no = 1", Some("1 rows of"); "a lost value")]
     #[test_case("insert into main.shop__order_lines select * from main.shop__order_lines where line_no = 2", Some("has 3 rows, the truth has 2"); "a doubled row")]
     #[test_case("delete from main.shop__order_lines", Some("2 rows of"); "all rows lost")]

@@ -40,7 +40,8 @@
 //! - [`Pipeline`]: the steps one by one are [`prepare`](Pipeline::prepare), [`publish`](Pipeline::publish), [`apply`](Pipeline::apply),
 //!   [`snapshot`](Pipeline::snapshot); [`model`](Pipeline::model) again is the next version of the model. [`Pipeline::folder`] is what
 //!   `milepost render` writes for the platform; [`Terraform::of`] applies its `terraform` folder with the real provider.
-//! - [`MariaDb::start`] for a source that is no Postgres; its user is [`READER`], too.
+//! - [`MariaDb::start`] for a source that is no Postgres; its user is [`READER`], too. [`Pipeline::quiet`] and [`Audit`] are for
+//!   Postgres.
 //! - Tests of one binary share the stack and run at once: a test that kills what is shared either starts a stack of its own
 //!   ([`Stack::start`]) or only shares with tests that bear it.
 

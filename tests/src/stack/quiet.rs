@@ -7,8 +7,14 @@ use milepost_job_spec::{DatasetSpec, PgIdent, TableRef, staging};
 
 use super::Pipeline;
 
-/// How long changes may travel.
-const ARRIVAL: Duration = Duration::from_secs(120);
+/// How long nothing may move on the way while something is missing.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// When something was last seen to move.
+struct Progress {
+    missing: String,
+    since: Instant,
+}
 
 impl Pipeline<'_> {
     /// Waits until every change that was committed at the source before this call is in staging.
@@ -19,20 +25,31 @@ impl Pipeline<'_> {
     /// are in their topics. Then each topic's last record must be staged.
     ///
     /// # Errors
-    /// If that takes two minutes: with what is missing, and how the connectors are.
+    /// If nothing moves for two minutes: with what is missing, and how the connectors are.
     pub fn quiet(&mut self) -> Result<()> {
-        let begin = Instant::now();
+        let mut progress = Progress {
+            missing: String::new(),
+            since: Instant::now(),
+        };
         let place = self.source.value("select pg_current_wal_insert_lsn()");
         for touch in self.touches() {
             self.source.run(&touch);
         }
         for slot in self.slots() {
             let sql = format!(
-                "select coalesce(bool_and(confirmed_flush_lsn >= '{place}'), false)
+                "select coalesce(max(confirmed_flush_lsn) >= '{place}', false), max(confirmed_flush_lsn)
                    from pg_replication_slots where slot_name = '{slot}'"
             );
-            while self.source.value(&sql) != "t" {
-                self.still(begin, &format!("slot {slot} is not at {place}"))?;
+            loop {
+                let row = self.source.rows(&sql).concat();
+                if row
+                    .first()
+                    .is_some_and(|is_past| is_past.as_deref() == Some("t"))
+                {
+                    break;
+                }
+                let at = row.last().cloned().flatten().unwrap_or_default();
+                self.wait(&mut progress, format!("slot {slot} is at {at} of {place}"))?;
             }
         }
         let mut ends = Vec::new();
@@ -44,14 +61,13 @@ impl Pipeline<'_> {
             }
         }
         for (table, topic, end) in ends {
-            while self.staged(&table) < end {
-                self.still(
-                    begin,
-                    &format!(
-                        "topic {topic} is staged to {} of {end}",
-                        self.staged(&table)
-                    ),
-                )?;
+            loop {
+                let staged = self.staged(&table);
+                if staged >= end {
+                    break;
+                }
+                let missing = format!("topic {topic} is staged to {staged} of {end}");
+                self.wait(&mut progress, missing)?;
             }
         }
         Ok(())
@@ -107,16 +123,21 @@ impl Pipeline<'_> {
         touches
     }
 
-    /// Waits a moment.
-    fn still(&self, begin: Instant, missing: &str) -> Result<()> {
-        if begin.elapsed() > ARRIVAL {
+    /// Waits a moment, if what is missing has changed of late.
+    fn wait(&self, progress: &mut Progress, missing: String) -> Result<()> {
+        if progress.missing != missing {
+            *progress = Progress {
+                missing,
+                since: Instant::now(),
+            };
+        } else if progress.since.elapsed() > PATIENCE {
             let rest = self.stack().connect.rest();
             let states = self.connectors().into_iter().map(|connector| {
                 rest.status(&connector.name)
                     .map_or_else(|error| format!("{error:#}"), |status| status.to_string())
             });
             bail!(
-                "after {ARRIVAL:?} {missing}\n{}\nthe end of the worker's log:\n{}",
+                "for {PATIENCE:?} {missing}\n{}\nthe end of the worker's log:\n{}",
                 states.collect::<Vec<_>>().join("\n"),
                 self.stack().connect.log_end()
             );

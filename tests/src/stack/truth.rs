@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Result, ensure};
-use milepost_job_spec::{DatasetSpec, StreamSpec, milestone};
+use milepost_job_spec::{DatasetSpec, StreamSpec, ViewSpec, milestone};
 
 use super::Pipeline;
 use super::quiet::source_table;
@@ -52,11 +52,22 @@ impl Pipeline<'_> {
         snapshot: &Snapshot,
         time: &str,
     ) -> Result<BTreeMap<String, usize>> {
-        let milestoned = |dataset: &DatasetSpec| match dataset.strategy.is_milestoned() {
-            false => String::new(),
-            true => {
-                let (table, from, out) = (dataset.merge.quoted(), milestone::IN, milestone::OUT);
-                format!("{table} where {from} <= '{time}' and ({out} is null or {out} > '{time}')")
+        let milestoned = |dataset: &DatasetSpec| {
+            let views = dataset.views.iter();
+            let function = |view: &ViewSpec| {
+                let name = view.as_of.as_ref()?.quoted();
+                Some(format!("{}.{name}('{time}')", view.schema.quoted()))
+            };
+            // As a consumer reads it, where there is one.
+            if let Some(function) = views.filter_map(function).next() {
+                return function;
+            }
+            let (table, from, out) = (dataset.merge.quoted(), milestone::IN, milestone::OUT);
+            match dataset.strategy.is_milestoned() {
+                false => String::new(),
+                true => format!(
+                    "{table} where {from} <= '{time}' and ({out} is null or {out} > '{time}')"
+                ),
             }
         };
         self.compare_with(snapshot, milestoned)

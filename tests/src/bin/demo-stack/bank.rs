@@ -1,7 +1,7 @@
 //! The bank: the tables of pgbench and its transaction, with fewer accounts.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use acceptance::Database;
 use acceptance::stack::{Pipeline, Process, Stack};
@@ -61,6 +61,20 @@ pub(crate) fn load(
         .arg(script)
         .arg(source.url());
     stack.run_beside("pgbench", &pgbench)
+}
+
+/// Waits until the source has noticed that pgbench is gone: what it was told to commit it may still commit.
+pub(crate) fn ended(source: &mut Database) -> Result<()> {
+    let begin = Instant::now();
+    let sessions = "select count(*) from pg_stat_activity where application_name = 'pgbench'";
+    while source.value(sessions) != "0" {
+        ensure!(
+            begin.elapsed() < Duration::from_secs(10),
+            "sessions of pgbench are left at the source"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Demands that no merge has taken a part of a transaction.

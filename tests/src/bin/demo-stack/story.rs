@@ -157,6 +157,7 @@ fn loaded(
         );
     }
     drop(pgbench);
+    bank::ended(&mut pipeline.source)?;
     board.say(&format!(
         "{changes} transactions of the shop, and those of pgbench"
     ));
