@@ -95,7 +95,7 @@ make_jars() {
     command -v mvn >/dev/null 2>&1 || install Maven maven
     say "fetching Kafka, Kafka Connect, Debezium and MariaDB (about 450 MB)"
     # A repository of its own: nothing stays in ~/.m2, and a file that went bad there does no harm.
-    mvn --batch-mode -Dstyle.color=never --quiet --no-transfer-progress --file pom.xml \
+    mvn --batch-mode --quiet --no-transfer-progress --file pom.xml \
         -Dmaven.repo.local="$1/../repository" -Dinto="$1" \
         dependency:copy-dependencies@libraries dependency:copy@archives >&2
     expected=$PWD/SHA256SUMS
