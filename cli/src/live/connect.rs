@@ -296,8 +296,7 @@ impl Connect {
         loop {
             let request = self.request(Method::GET, path, query).timeout(PATIENCE);
             match self.send(request, PATIENCE).await {
-                // The workers share out their work anew, which is soon over.
-                Err(Trouble::Status(409, _)) if begun.elapsed() < PATIENCE => {
+                Err(trouble) if rebalances(&trouble) && begun.elapsed() < PATIENCE => {
                     tokio::time::sleep(AGAIN).await;
                 }
                 answer => return answer,
@@ -369,6 +368,16 @@ impl Connect {
                 _ => "its answer is not of the shape that Kafka Connect's have".to_owned(),
             })
         })
+    }
+}
+
+/// Do the workers share out their work anew? That is soon over. Kafka Connect says 409, or 500 of what it was asked just
+/// before.
+fn rebalances(trouble: &Trouble) -> bool {
+    match trouble {
+        Trouble::Status(409, _) => true,
+        Trouble::Status(_, said) => said.contains("rebalance"),
+        _ => false,
     }
 }
 

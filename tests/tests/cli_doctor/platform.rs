@@ -59,7 +59,8 @@ impl Platform {
             script.asked.push(request.clone());
             if script.conflicts > 0 {
                 script.conflicts -= 1;
-                return Answer::Json(409, json!({"message": "a rebalance is expected"}));
+                let status = if script.conflicts % 2 == 0 { 409 } else { 500 };
+                return Answer::Json(status, json!({"message": "a rebalance is expected"}));
             }
             script.answer(request)
         });

@@ -14,8 +14,9 @@ fn a_sink_that_cannot_write_says_why_and_goes_on() {
 
     // Connectors came before tables: the order of a change was not kept.
     examined.pipeline.prepare().expect("the source is prepared");
-    let applied = examined.pipeline.apply();
-    let run = examined.says(
+    // They may run for a moment, or be seen to fail at once.
+    let _ = examined.pipeline.apply();
+    examined.says(
         1,
         &[
             &format!("fail connector {sink}: task 0 is FAILED: a staging table does not exist"),
@@ -23,7 +24,6 @@ fn a_sink_that_cannot_write_says_why_and_goes_on() {
             "control schema: there is none",
         ],
     );
-    drop(applied);
     examined.pipeline.publish().expect("it is published");
     let run = examined.says(
         1,
