@@ -186,6 +186,15 @@ async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> 
     let transactions: Vec<Option<&str>> = positions()
         .map(|own| own.last_transaction.as_deref())
         .collect();
+    let commits: Vec<Option<i64>> = positions()
+        .map(|own| own.fence.map(|fence| fence.commit))
+        .collect();
+    let places: Vec<Option<i64>> = positions()
+        .map(|own| own.fence.and_then(|fence| fence.row))
+        .collect();
+    let orders: Vec<Option<i64>> = positions()
+        .map(|own| own.fence.and_then(|fence| fence.order))
+        .collect();
     let rows = batch
         .session
         .query(
@@ -195,11 +204,25 @@ async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> 
                 (&topics, Type::TEXT_ARRAY),
                 (&partitions, Type::INT4_ARRAY),
                 (&transactions, Type::TEXT_ARRAY),
+                (&commits, Type::INT8_ARRAY),
+                (&places, Type::INT8_ARRAY),
+                (&orders, Type::INT8_ARRAY),
             ],
         )
         .await?;
     let count = |column: usize| rows.first().map_or(0, |row| row.get::<_, i64>(column));
     let name = &shape.dataset.name;
+    if count(2) > 0 {
+        return Err(Error::Staged {
+            what: format!(
+                "{} staged rows of dataset `{name}` follow others in their transaction and do not stand behind them in the source's log",
+                count(2)
+            ),
+            remedy: "a MariaDB from 11.4 on writes places into its log with `binlog_legacy_event_pos=ON` only, a MySQL with \
+                     `binlog_transaction_compression=OFF`; set it, and take a new snapshot: see docs/operations.md"
+                .to_owned(),
+        });
+    }
     if count(0) > 0 {
         return Err(Error::Staged {
             what: format!(

@@ -339,6 +339,30 @@ fn a_row_without_a_place_fails_its_batch(kind: Kind, columns: &str, values: &str
     assert_eq!(play.live("one"), "7=s");
 }
 
+/// What MariaDB 11.4 writes by default: every event of a transaction stands where the first one does.
+#[test_case(&[(0, 0, 1), (0, 1, 2), (0, 0, 3)]; "an event after an event of several rows")]
+#[test_case(&[(0, 0, 1), (0, 0, 2)]; "an event after an event of one row")]
+fn rows_that_do_not_stand_behind_each_other_fail_their_batch(rows: &[(u64, u64, u64)]) {
+    for apart in [false, true] {
+        let mut play = Play::of(MariaDb, single(MariaDb));
+        for (id, (place, row, order)) in (1..).zip(rows) {
+            let is_last = id == rows.len();
+            // A single row at one place with the last merged row may be news or not: it is merged, and nothing is lost.
+            if apart && is_last && rows.len() > 2 {
+                play.succeed();
+            }
+            play.insert(
+                "one",
+                &format!("id, v, __op, {BINLOG}, __transaction_total_order"),
+                &format!("{id}, 'a', 'c', '0-1-7', {place}, {row}, {order}"),
+            );
+        }
+        let run = play.merge();
+        assert_eq!(run.code, 1, "{run}");
+        assert!(run.stderr.contains("binlog_legacy_event_pos"), "{run}");
+    }
+}
+
 #[test_case(MariaDb, "0-1-40", "1-1-50"; "a domain")]
 #[test_case(MySqlGtids, "3e11fa47-71ca-11e1-9e33-c80aa9429562:4", "3e11fa47-71ca-11e1-9e33-c80aa9429563:50"; "a server")]
 #[test_case(MySqlGtids, "3e11fa47-71ca-11e1-9e33-c80aa9429562:4", "3e11fa47-71ca-11e1-9e33-c80aa9429562:tag:50"; "a tag")]
