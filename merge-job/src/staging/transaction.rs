@@ -370,7 +370,7 @@ impl<'a> Whole<'a> {
                 .collect::<Vec<_>>()
         };
         let all = |end: &&End| counted(end).iter().zip(&staged).all(|(n, rows)| n <= rows);
-        if !ends.iter().all(|end| all(&end)) {
+        if !ends.iter().all(all) {
             return lacking();
         }
         if ends.iter().any(|end| counted(end) == staged) {
