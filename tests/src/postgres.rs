@@ -1,5 +1,6 @@
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -334,6 +335,8 @@ fn guard(bin: &Path, directory: &Path) -> Result<(Child, Option<ChildStdin>)> {
     let mut child = unprivileged("sh")
         .args(["-c", script, "guard"])
         .args([bin, directory])
+        // What is meant for our group, as Ctrl-C or a KILL, is not meant for it.
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -77,7 +77,7 @@ pub use downloads::Downloads;
 pub use kafka::Kafka;
 pub use mariadb::MariaDb;
 pub use pipeline::Pipeline;
-pub use process::Process;
+pub use process::{Process, interrupt};
 pub use rest::{Rest, State, Status};
 pub use terraform::Terraform;
 pub use truth::Snapshot;

@@ -1,11 +1,13 @@
 //! Processes that end with us.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -51,10 +53,23 @@ pub(crate) fn run(command: &Command) -> Result<Output> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("failed to start {:?}", command.get_program()))?;
-    let pipe = watched.stdin.take();
-    let output = watched.wait_with_output()?;
-    drop(pipe);
-    Ok(output)
+    let id = watched.id();
+    let pipe = watched.stdin.take().context("stdin is piped")?;
+    running().insert(id, pipe);
+    let output = watched.wait_with_output();
+    running().remove(&id);
+    Ok(output?)
+}
+
+/// Kills the commands that other threads wait for: a Terraform that applies, a psql. Servers go on.
+pub fn interrupt() {
+    running().clear();
+}
+
+/// Our ends of the pipes of running commands, by the ids of those who watch them.
+fn running() -> MutexGuard<'static, BTreeMap<u32, ChildStdin>> {
+    static RUNNING: Mutex<BTreeMap<u32, ChildStdin>> = Mutex::new(BTreeMap::new());
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A script around a command, in a process group of its own: Ctrl-C goes to a whole group, and is ours to hear.

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use acceptance::stack;
 use clap::Parser;
 use milepost_job_spec::Outcome;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -84,6 +85,7 @@ async fn watched(arguments: &Arguments, stop: &Stop) -> u8 {
                     continue;
                 }
                 stop.everything();
+                stack::interrupt();
                 tell("stopped by a signal: ending what was started");
                 let begin = Instant::now();
                 while !story.is_finished() && begin.elapsed() < PATIENCE {
