@@ -32,7 +32,7 @@ fn no_secret_is_in_any_output() {
         let source = script.connectors.get_mut("main.shop.source").expect("the plan has it");
         source["info"]["config"]["database.password"] = json!(EDITED);
         source["info"]["config"]["by.hand"] = json!(EDITED);
-        source["status"]["connector"] = json!({"state": EDITED.repeat(1).replace("c4nary", "ODD")});
+        source["status"]["connector"] = json!({"state": "ODD"});
         let refused = json!({"configs": [
             {"value": {"name": "connection.url", "value": EDITED, "errors": [gossip.clone()]}},
             {"value": {"name": "batch.size", "value": EDITED,

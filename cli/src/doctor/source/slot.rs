@@ -17,7 +17,7 @@ pub(super) fn judge(what: &str, source: &PostgresSource, facts: &SourceFacts) ->
                 &what,
                 "it does not exist",
                 "the connector makes it when it starts for the first time. If it was there before, what was committed \
-                 since never reaches Kafka: the store needs a new snapshot",
+                 since never reaches Kafka: the store needs a new snapshot (docs/changing-streams.md)",
             );
         }
         Err(trouble) => return asked(&what, trouble),
@@ -25,7 +25,7 @@ pub(super) fn judge(what: &str, source: &PostgresSource, facts: &SourceFacts) ->
     let lost = "the log is gone that it kept, and what it held never reaches Kafka";
     let again = format!(
         "stop the connector, `select pg_drop_replication_slot('{name}')` at the source, delete the connector's offsets, \
-         resume it: it takes a new snapshot (docs/operations.md, \"See trouble\"); then raise `max_slot_wal_keep_size`"
+         resume it: it takes a new snapshot (docs/changing-streams.md); then raise `max_slot_wal_keep_size`"
     );
     if slot.wal_status.as_deref() == Some("lost") {
         return Finding::fail(&what, lost, again);
