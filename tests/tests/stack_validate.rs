@@ -7,15 +7,11 @@ use std::path::Path;
 use acceptance::stack::{Rest, Stack};
 use milepost_dsl::{IntentionGraph, Sources, check};
 use milepost_job_spec::ModelVersion;
+use milepost_platform::kubernetes_postgres::release_of;
 use milepost_platform::plan::ConnectorPlan;
 
 /// Settings that no plugin defines, and who reads them.
-const READ_BY_OTHERS: [(&str, &str); 13] = [
-    ("boolean.selector", "Debezium's converter of `tinyint(1)`"),
-    (
-        "boolean.type",
-        "Debezium: the class of a converter that `converters` names",
-    ),
+const READ_BY_OTHERS: [(&str, &str); 11] = [
     ("driver.yearIsDateType", "the driver of MySQL and MariaDB"),
     (
         "schema.history.internal.kafka.bootstrap.servers",
@@ -191,6 +187,7 @@ fn the_plugins_take_every_setting() {
             .or_insert_with(|| defined(rest, class))
             .clone()
     };
+    let releases = rest.plugins().expect("the worker has plugins");
     let mut read_by_others = BTreeSet::new();
     let mut classes = BTreeSet::new();
     for connector in &connectors {
@@ -218,7 +215,15 @@ fn the_plugins_take_every_setting() {
             assert!(known, "{}: nobody reads `{key}`", connector.name);
             read_by_others.insert(key.to_owned());
         }
-        classes.insert(config["connector.class"].clone());
+        let class = &config["connector.class"];
+        let release = releases.get(class).map(String::as_str);
+        assert!(release.is_some(), "{class} is a plugin");
+        assert_eq!(
+            release_of(class),
+            release,
+            "what `doctor` asks for of {class}"
+        );
+        classes.insert(class.clone());
     }
     let excused: BTreeSet<String> = READ_BY_OTHERS.map(|(key, _)| key.to_owned()).into();
     assert_eq!(read_by_others, excused, "what is excused is also rendered");

@@ -7,8 +7,6 @@ use crate::plan::{AirflowVersion, Bounds, RetryPlan};
 pub const DEFAULT_POSTGRES_PORT: u16 = 5432;
 /// The port of Kafka Connect's REST interface, where its host names none.
 pub const DEFAULT_CONNECT_PORT: u16 = 8083;
-/// The release of Debezium under which every setting of a connector, and every type in staging, was seen to arrive.
-pub const DEBEZIUM_VERSION: &str = "3.6.0.Final";
 /// Rows of a batch: some seconds of work, so that a stopped batch loses little, and enough to make its fixed cost small.
 pub const DEFAULT_MAX_ROWS: u64 = 100_000;
 /// Quarantined rows of a dataset and batch: above a percent of a full batch the dataset is wrong, not its rows.

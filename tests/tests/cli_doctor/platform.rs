@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use acceptance::{Cluster, Database, Job};
 use milepost_dsl::{IntentionGraph, Sources};
 use milepost_job_spec::ModelVersion;
-use milepost_platform::kubernetes_postgres::DEBEZIUM_VERSION;
+use milepost_platform::kubernetes_postgres::release_of;
 use milepost_platform::plan::Plan;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -147,7 +147,8 @@ impl Script {
         let connectors = plan.connect.files.iter().flat_map(|file| &file.connectors);
         for connector in connectors {
             let class = connector.config["connector.class"].clone();
-            self.plugins.insert(class, DEBEZIUM_VERSION.to_owned());
+            let release = release_of(&class).expect("a plan's plugins have releases");
+            self.plugins.insert(class, release.to_owned());
             let mut config = connector.config.clone();
             config.insert("name".to_owned(), connector.name.clone());
             let well = json!({

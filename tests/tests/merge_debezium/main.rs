@@ -5,6 +5,7 @@ mod play;
 use std::time::Duration;
 
 use acceptance::debezium::{self, Fixture, LOST, MARIADB, POSTGRES};
+use milepost_dsl::spec::SourceKind;
 use milepost_job_spec::{Strategy, Versions};
 use milepost_platform::type_mapping;
 use play::{Play, Streams, Succeeded as _};
@@ -35,8 +36,10 @@ fn the_platform_maps_types_as_the_decisions_say(fixture: &Fixture) {
             merge.to_owned(),
             debezium::placeholder(unchanged),
         );
-        // The model has no word for bits of a length.
-        let expected = (written != "bit(8)").then_some(decided);
+        // The model has no word for bits of a length. A `float` of MariaDB is refused for what a snapshot makes of it.
+        let is_refused =
+            written == "bit(8)" || fixture.kind == SourceKind::MariaDb && written == "real";
+        let expected = (!is_refused).then_some(decided);
         assert_eq!(mapping, expected, "{name} {written}");
     }
 }

@@ -3,7 +3,7 @@
 use acceptance::Database;
 use acceptance::stack::{Pipeline, Stack};
 
-use crate::{ARRIVAL, add, store};
+use crate::{ARRIVAL, LINES, ORDERS, add, store};
 
 /// Tables of a source that means harm; the first two are there from the beginning. No request can name the second.
 fn hostile_tables() -> [String; 5] {
@@ -155,4 +155,38 @@ fn hostile_names_arrive_in_the_workspace_unharmed() {
         let view = format!("{}.{}", view.schema.quoted(), view.live.quoted());
         assert_eq!(contents(&mut pipeline.platform, &view), expected, "{table}");
     }
+}
+
+#[test]
+fn a_table_and_a_column_are_read_by_the_case_of_their_names() {
+    let mut pipeline = Pipeline::new(Stack::shared());
+    // Nobody asked for what begins with a capital: staging has no such column, and the connector may not read that table.
+    pipeline.source.run(
+        "create table orders (id bigint primary key, n integer not null);
+         create table \"Orders\" (id bigint primary key, n integer not null);
+         create table lines (order_id bigint, line integer, n integer not null, \"Line\" text, primary key (order_id, line));
+         insert into orders values (1, 1);
+         insert into \"Orders\" values (1, 2);
+         insert into lines values (1, 1, 1, 'none')",
+    );
+    add(&mut pipeline, &store("shop", &[ORDERS, LINES]));
+    pipeline.source.run(
+        "update orders set n = n + 10; update \"Orders\" set n = n + 10; update lines set n = n + 10, \"Line\" = 'other'",
+    );
+    pipeline.quiet().expect("changes arrive");
+    pipeline.merge().expect("changes are merged");
+    let name = pipeline.name.clone();
+    for table in ["orders", "lines"] {
+        let live = format!(
+            "select string_agg(n::text, ' ') from {name}.shop__{table} where dp_out is null"
+        );
+        assert_eq!(pipeline.platform.value(&live), "11", "{table}");
+    }
+    let source = &pipeline.connector(".source").name;
+    let topics = Stack::shared()
+        .connect
+        .rest()
+        .get(&format!("connectors/{source}/topics"))
+        .expect("the worker knows them");
+    assert!(!topics.to_string().contains("Orders"), "{topics}");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milepost_platform::kubernetes_postgres::DEBEZIUM_VERSION;
+use milepost_platform::kubernetes_postgres::release_of;
 use milepost_platform::plan::{ConnectPlan, ConnectorPlan, ConnectorResources};
 
 use super::cause;
@@ -106,7 +106,7 @@ impl Connectors<'_> {
             }
         };
         let classes: BTreeSet<&str> = self.planned().filter_map(class).collect();
-        let finding = |class: &str| {
+        let finding = |(class, release): (&str, &str)| {
             let what = format!("plugin {class}");
             let versions: BTreeSet<String> = plugins
                 .iter()
@@ -114,21 +114,26 @@ impl Connectors<'_> {
                 .map(|plugin| said::line(plugin.version.as_deref().unwrap_or("without a version")))
                 .collect();
             let install = format!(
-                "install release {DEBEZIUM_VERSION} of Debezium on the `plugin.path` of every worker, and restart them"
+                "install release {release} of Debezium on the `plugin.path` of every worker, and restart them"
             );
             if versions.is_empty() {
                 Finding::fail(&what, "Kafka Connect lacks it", install)
-            } else if versions.iter().any(|version| version != DEBEZIUM_VERSION) {
+            } else if versions.iter().any(|version| version != release) {
                 let finding = format!(
-                    "version {}, the settings were made for {DEBEZIUM_VERSION}",
+                    "version {}, the settings were made for {release}",
                     some(&versions)
                 );
                 Finding::warn(&what, finding, install)
             } else {
-                Finding::pass(&what, format!("version {DEBEZIUM_VERSION}"))
+                Finding::pass(&what, format!("version {release}"))
             }
         };
-        classes.into_iter().map(finding).collect()
+        let released = |class| Some((class, release_of(class)?));
+        classes
+            .into_iter()
+            .filter_map(released)
+            .map(finding)
+            .collect()
     }
 
     /// Is it there, as planned, and at work? One line where all is well, else a line per fault.

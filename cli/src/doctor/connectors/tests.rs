@@ -45,7 +45,7 @@ fn healthy() -> ConnectFacts {
         },
         plugins: Ok(vec![Plugin {
             class: CLASS.to_owned(),
-            version: Some(DEBEZIUM_VERSION.to_owned()),
+            version: release_of(CLASS).map(str::to_owned),
         }]),
         connectors: Ok(connectors(json!({"main.shop.sink": {
             "status": {"connector": {"state": "RUNNING"}, "tasks": [{"id": 0, "state": "RUNNING"}]},
@@ -193,6 +193,31 @@ fn another_release_of_debezium_is_a_warning() {
     }]);
     let told = text(&judged(facts));
     assert!(told.contains("warn plugin io.debezium.connector.jdbc.JdbcSinkConnector: version `3.1.1.Final`, the settings were made for 3.6.0.Final"), "{told}");
+}
+
+#[test]
+fn each_plugin_has_the_release_that_its_settings_were_made_for() {
+    let class = "io.debezium.connector.mariadb.MariaDbConnector";
+    let mut plan = plan();
+    let connector = &mut plan.files[0].connectors[0];
+    connector
+        .config
+        .insert("connector.class".to_owned(), class.to_owned());
+    let asked = Connectors {
+        platform: "main",
+        plan: &plan,
+        address: "http://connect:8083".to_owned(),
+    };
+    for (version, grade) in [("3.5.0.Final", Grade::Pass), ("3.6.0.Final", Grade::Warn)] {
+        let mut facts = healthy();
+        facts.plugins = Ok(vec![Plugin {
+            class: class.to_owned(),
+            version: Some(version.to_owned()),
+        }]);
+        let findings = asked.plugins(&facts);
+        let grades: Vec<Grade> = findings.iter().map(|finding| finding.grade).collect();
+        assert_eq!(grades, [grade], "{}", text(&findings));
+    }
 }
 
 #[test]

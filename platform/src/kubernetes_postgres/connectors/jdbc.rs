@@ -1,5 +1,6 @@
 //! What every sink into staging shares.
 
+use super::plugin;
 use super::settings::{Settings, secret, settings};
 use crate::kubernetes_postgres::Served;
 
@@ -13,10 +14,7 @@ pub(super) fn settings_of(served: &Served<'_>) -> Settings {
     let config = &served.config;
     let credential = config.postgres_credential.as_str();
     let mut all = settings(&[
-        (
-            "connector.class",
-            "io.debezium.connector.jdbc.JdbcSinkConnector",
-        ),
+        ("connector.class", plugin::SINK.class),
         ("tasks.max", "1"),
         ("consumer.override.auto.offset.reset", "earliest"),
         // The consumer would make a topic with as many partitions as the broker likes, and the order of events holds in one.

@@ -5,11 +5,13 @@
 mod control;
 mod jdbc;
 mod pattern;
+mod plugin;
 mod settings;
 mod sink;
 mod source;
 
 pub(super) use pattern::regex_of;
+pub use plugin::release_of;
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Names as Debezium's lists want them: regular expressions of Java, with commas between them.
+//! Names as connectors' lists want them: regular expressions of Java, with commas between them.
 
 /// A regular expression of Java that matches the text and nothing else.
 ///
@@ -19,10 +19,19 @@ pub(in crate::kubernetes_postgres) fn regex_of(text: &str) -> String {
     regex
 }
 
-/// A regular expression that matches these columns of a table and nothing else.
-pub(super) fn columns_regex<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> String {
+/// Debezium compares the entries of its lists of tables and columns without regard to case, and a source may have `orders` and
+/// `"Orders"`. This asks for it.
+const BY_CASE: &str = "(?-i)";
+
+/// An entry of Debezium's lists that names a table and no other.
+pub(super) fn table_entry(table: &str) -> String {
+    format!("{BY_CASE}{}", regex_of(table))
+}
+
+/// An entry of Debezium's lists that names these columns of a table and no others.
+pub(super) fn columns_entry<'a>(table: &str, columns: impl Iterator<Item = &'a str>) -> String {
     let columns: Vec<String> = columns.map(regex_of).collect();
-    format!("{}\\.({})", regex_of(table), columns.join("|"))
+    format!("{}\\.({})", table_entry(table), columns.join("|"))
 }
 
 #[cfg(test)]
@@ -43,7 +52,7 @@ mod tests {
 
     #[test]
     fn columns_are_alternatives_behind_their_table() {
-        let regex = columns_regex("public.orders", ["id", "a|b"].into_iter());
-        assert_eq!(regex, r"public\.orders\.(id|a\|b)");
+        let entry = columns_entry("public.orders", ["id", "a|b"].into_iter());
+        assert_eq!(entry, r"(?-i)public\.orders\.(id|a\|b)");
     }
 }

@@ -1,23 +1,22 @@
 //! MySQL and MariaDB: what reads the binary log.
 
-use milepost_dsl::scalar::DataType;
-
 use super::{Captured, Settings, schema_history, settings, signals};
+use crate::kubernetes_postgres::connectors::plugin::{self, Plugin};
 use crate::naming::kafka;
 
 /// What Debezium's MySQL connector has besides.
 pub(super) fn mysql(captured: &Captured<'_>) -> Settings {
-    settings_of(captured, "io.debezium.connector.mysql.MySqlConnector")
+    settings_of(captured, plugin::MYSQL)
 }
 
 /// What Debezium's MariaDB connector has besides.
 pub(super) fn mariadb(captured: &Captured<'_>) -> Settings {
-    settings_of(captured, "io.debezium.connector.mariadb.MariaDbConnector")
+    settings_of(captured, plugin::MARIADB)
 }
 
-fn settings_of(captured: &Captured<'_>, class: &str) -> Settings {
+fn settings_of(captured: &Captured<'_>, plugin: Plugin) -> Settings {
     let mut all = settings(&[
-        ("connector.class", class),
+        ("connector.class", plugin.class),
         ("time.precision.mode", "adaptive_time_microseconds"),
         // The years 0 to 99 are those that the table holds.
         ("enable.time.adjuster", "false"),
@@ -37,17 +36,5 @@ fn settings_of(captured: &Captured<'_>, class: &str) -> Settings {
         "database.server.id".to_owned(),
         kafka::server_id(captured.platform, store).to_string(),
     );
-    // `boolean` is `tinyint(1)`, and only what the model calls boolean is one.
-    let booleans = captured.columns(|column| column.data_type.value == DataType::Boolean);
-    if !booleans.is_empty() {
-        all.extend(settings(&[
-            ("converters", "boolean"),
-            (
-                "boolean.type",
-                "io.debezium.connector.binlog.converters.TinyIntOneToBooleanConverter",
-            ),
-        ]));
-        all.insert("boolean.selector".to_owned(), booleans.join(","));
-    }
     all
 }

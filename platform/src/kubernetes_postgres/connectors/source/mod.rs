@@ -5,9 +5,9 @@ mod oracle;
 mod postgres;
 mod sql_server;
 
-use milepost_dsl::model::{Cdc, Column, Dataset, Datastore, Source};
+use milepost_dsl::model::{Cdc, Dataset, Datastore, Source};
 
-use super::pattern::{columns_regex, regex_of};
+use super::pattern::{columns_entry, table_entry};
 use super::settings::{MAX_RECORD_BYTES, Settings, json_converters, secret, settings};
 use crate::kubernetes_postgres::Served;
 use crate::naming::kafka;
@@ -58,15 +58,13 @@ impl Captured<'_> {
         SourceTable::of(&self.store.ingestion, dataset).listed
     }
 
-    /// Regular expressions for those columns of each table that are wanted; none for a table of which none is.
-    fn columns(&self, wanted: impl Fn(&Column) -> bool) -> Vec<String> {
+    /// The columns of each table as the connector's lists have them.
+    fn columns(&self) -> Vec<String> {
         let datasets = self.datasets.iter();
         datasets
-            .filter_map(|dataset| {
-                let columns = dataset.columns.iter().filter(|column| wanted(column));
-                let mut columns = columns.map(|column| column.name.as_str()).peekable();
-                columns.peek()?;
-                Some(columns_regex(&self.listed(dataset), columns))
+            .map(|dataset| {
+                let columns = dataset.columns.iter().map(|column| column.name.as_str());
+                columns_entry(&self.listed(dataset), columns)
             })
             .collect()
     }
@@ -79,10 +77,10 @@ fn every_source(captured: &Captured<'_>, cdc: &Cdc) -> Settings {
     let tables: Vec<String> = captured
         .datasets
         .iter()
-        .map(|dataset| regex_of(&captured.listed(dataset)))
+        .map(|dataset| table_entry(&captured.listed(dataset)))
         .collect();
     // What the model leaves out is not read: a column that staging lacks would stop the sink.
-    let columns = captured.columns(|_| true);
+    let columns = captured.columns();
     let retention_ms = TOPIC_RETENTION_DAYS * 24 * 60 * 60 * 1000;
     let mut all = settings(&[
         // The order of events holds in one task and in one partition of a topic only.
@@ -147,8 +145,8 @@ fn signals(captured: &Captured<'_>, all: &mut Settings) {
     let table =
         crate::naming::source::signal_table(captured.platform, captured.store.name.as_str());
     // The list of columns is for this table, too, and a signal without all three is none.
-    let signal = columns_regex(&table.to_string(), ["id", "type", "data"].into_iter());
-    let columns = captured.columns(|_| true).into_iter().chain([signal]);
+    let signal = columns_entry(&table.to_string(), ["id", "type", "data"].into_iter());
+    let columns = captured.columns().into_iter().chain([signal]);
     all.extend([
         (
             "column.include.list".to_owned(),

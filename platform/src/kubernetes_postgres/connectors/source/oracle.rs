@@ -1,14 +1,12 @@
 use milepost_dsl::model::OracleDatabase;
 
 use super::{Captured, Settings, schema_history, settings};
+use crate::kubernetes_postgres::connectors::plugin;
 
 /// What Debezium's Oracle connector has besides.
 pub(super) fn settings_of(captured: &Captured<'_>, oracle: &OracleDatabase) -> Settings {
     let mut all = settings(&[
-        (
-            "connector.class",
-            "io.debezium.connector.oracle.OracleConnector",
-        ),
+        ("connector.class", plugin::ORACLE.class),
         ("database.connection.adapter", "logminer"),
         ("log.mining.strategy", "online_catalog"),
         // `timestamp(9)` in nanoseconds holds the years 1677 to 2262 only, and Postgres has microseconds.

@@ -1,6 +1,7 @@
 use milepost_dsl::model::Database;
 
 use super::{Captured, Settings, settings, signals};
+use crate::kubernetes_postgres::connectors::plugin;
 use crate::kubernetes_postgres::sources;
 use crate::naming::kafka;
 use crate::type_mapping::PLACEHOLDER;
@@ -9,10 +10,7 @@ use crate::type_mapping::PLACEHOLDER;
 pub(super) fn settings_of(captured: &Captured<'_>, database: &Database) -> Settings {
     let (platform, store) = (captured.platform, captured.store.name.as_str());
     let mut all = settings(&[
-        (
-            "connector.class",
-            "io.debezium.connector.postgresql.PostgresConnector",
-        ),
+        ("connector.class", plugin::POSTGRES.class),
         ("binary.handling.mode", "bytes"),
         ("plugin.name", "pgoutput"),
         // The publication is made by whoever owns the tables; the connector's user may read and no more.
