@@ -118,6 +118,14 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// Staged rows of which nobody knows what came first. A new snapshot behind them supersedes them.
+    #[error("{what}")]
+    Unordered {
+        /// What is wrong with them.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The tables changed under the batch.
     #[error("{0}")]
     Disturbed(String),

@@ -42,6 +42,7 @@ pub fn disposition(error: &Error) -> Disposition {
         | Error::Publish(_)
         | Error::Shape { .. }
         | Error::Staged { .. }
+        | Error::Unordered { .. }
         | Error::Findings(_)
         | Error::Output(_) => Disposition::Stop,
     }
@@ -67,6 +68,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Publish(_)
         | Error::Shape { .. }
         | Error::Staged { .. }
+        | Error::Unordered { .. }
         | Error::Disturbed(_)
         | Error::Findings(_) => Outcome::Findings,
     }
@@ -107,7 +109,9 @@ pub fn hint(error: &Error) -> String {
             "check the names, or render and publish the model with `merge-job publish`".to_owned()
         }
         Error::Publish(_) => "render the current model and publish that".to_owned(),
-        Error::Shape { remedy, .. } | Error::Staged { remedy, .. } => remedy.clone(),
+        Error::Shape { remedy, .. }
+        | Error::Staged { remedy, .. }
+        | Error::Unordered { remedy, .. } => remedy.clone(),
         Error::Disturbed(_) => {
             "find out who else writes to the merge table; only merge-job may".to_owned()
         }

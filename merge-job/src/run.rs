@@ -11,7 +11,7 @@ use milepost_job_spec::{Digest, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
-use crate::batch::{self, Counts, Ended, Progress, Reading};
+use crate::batch::{self, Counts, Ended, Progress, Reach, Reading};
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::retry::{Disposition, disposition};
@@ -219,9 +219,10 @@ impl Run<'_> {
     /// One batch, tried again where that is safe, on a fresh connection where the old one broke.
     async fn batch(&mut self, session: &mut Session) -> Result<Ended, Error> {
         let mut reading = Reading::Trusting;
+        let mut reach = Reach::Usual;
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let error = match batch::run(session, &self.stream, reading).await {
+            let error = match batch::run(session, &self.stream, reading, reach).await {
                 Ok(ended) => return Ok(ended),
                 Err(error) => error,
             };
@@ -238,6 +239,10 @@ impl Run<'_> {
             }
             if reading == Reading::Trusting && refusal::is_value_error(&error) {
                 reading = Reading::Careful;
+                continue;
+            }
+            if reach == Reach::Usual && matches!(error, Error::Unordered { .. }) {
+                reach = Reach::Snapshot;
                 continue;
             }
             if let Error::Outdated(_) = error

@@ -8,6 +8,7 @@
 //! do not change. A batch may be killed before any step: nothing of it stays, and the next run starts from the control
 //! rows. Each step is one round trip, or one per dataset.
 
+mod anew;
 mod counts;
 mod open;
 mod prepare;
@@ -121,6 +122,8 @@ pub(crate) struct Cut {
     ends: Option<Consumed>,
     exact: bool,
     progress: Vec<Progress>,
+    /// The first offset of a new snapshot that ends the slice, by place of the dataset: it supersedes what cannot be ordered.
+    anew: BTreeMap<usize, i64>,
 }
 
 /// The events are read, judged and filled.
@@ -169,15 +172,29 @@ pub enum Reading {
     Careful,
 }
 
+/// How far a batch goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// As far as the limits of the stream say.
+    Usual,
+    /// After rows that cannot be ordered: to the end of a new snapshot, where one is whole in every partition.
+    Snapshot,
+}
+
 /// Runs one batch to its end. The transaction is rolled back by the caller, or with the connection, on an error.
 ///
 /// # Errors
 /// Whatever stands between the staged rows and the commit; nothing is changed then.
-pub async fn run(session: &Session, stream: &Stream, reading: Reading) -> Result<Ended, Error> {
+pub async fn run(
+    session: &Session,
+    stream: &Stream,
+    reading: Reading,
+    reach: Reach,
+) -> Result<Ended, Error> {
     fault("open");
     let batch = open::open(session, stream).await?;
     fault("cut");
-    let batch = match open::cut(batch).await? {
+    let batch = match open::cut(batch, reach).await? {
         open::Decision::Take(batch) => batch,
         open::Decision::Ended(ended) => return Ok(ended),
     };

@@ -7,7 +7,7 @@ use milepost_job_spec::SourcePosition;
 use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Batch, Cut, Ended, Open, Progress};
+use crate::batch::{Batch, Cut, Ended, Open, Progress, Reach, anew};
 use crate::control::position::{Fence, Position};
 use crate::control::stream::Stream;
 use crate::error::Error;
@@ -218,8 +218,17 @@ pub(super) enum Decision<'a> {
 }
 
 /// Decides, in one snapshot for all datasets, what the batch takes; ends the transaction where that is nothing.
-pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
-    let found = if batch.stream.spec.stream.dataset.is_some() {
+///
+/// With [`Reach::Snapshot`] it takes what ends with a new snapshot, where there is one. What is waited for may be gone for
+/// good, and superseded too.
+pub(super) async fn cut(batch: Batch<'_, Open>, reach: Reach) -> Result<Decision<'_>, Error> {
+    let anew = match reach {
+        Reach::Usual => None,
+        Reach::Snapshot => anew::cut(&batch).await?,
+    };
+    let found = if let Some(found) = anew {
+        found
+    } else if batch.stream.spec.stream.dataset.is_some() {
         by_offset(&batch).await?
     } else {
         by_transaction(&batch).await?
@@ -258,17 +267,20 @@ pub(super) async fn cut(batch: Batch<'_, Open>) -> Result<Decision<'_>, Error> {
             ends,
             exact,
             progress,
+            anew,
         } => Ok(Decision::Take(batch.with(|open| Cut {
             open,
             slices,
             ends,
             exact,
             progress,
+            anew,
         }))),
     }
 }
 
-enum Found {
+/// What a cut comes to.
+pub(super) enum Found {
     Nothing {
         ends: Option<Consumed>,
     },
@@ -281,6 +293,8 @@ enum Found {
         ends: Option<Consumed>,
         exact: bool,
         progress: Vec<Progress>,
+        /// The first offset of a new snapshot that ends the slice, by place of the dataset.
+        anew: BTreeMap<usize, i64>,
     },
 }
 
@@ -335,10 +349,16 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         ends: None,
         exact: false,
         progress,
+        anew: BTreeMap::new(),
     })
 }
 
-fn known(batch: &Batch<'_, Open>, dataset: &str, topic: &str, partition: i32) -> Position {
+pub(super) fn known(
+    batch: &Batch<'_, Open>,
+    dataset: &str,
+    topic: &str,
+    partition: i32,
+) -> Position {
     batch
         .state
         .positions
@@ -435,7 +455,10 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         let max_rows = spec.limits.max_rows;
         match transaction::choose(&stretches, ends, &closer, &settled, &names, max_rows) {
             Choice::Nothing { ends } => return Ok(Found::Nothing { ends }),
-            Choice::Wait { transaction, ends } => return Ok(Found::Wait { transaction, ends }),
+            Choice::Wait { transaction, ends } => {
+                let wait = Found::Wait { transaction, ends };
+                return Ok(anew::cut(batch).await?.unwrap_or(wait));
+            }
             Choice::LookFurther => look = look.saturating_mul(4),
             Choice::LookCloser { place, highs } => {
                 closer.insert(place, deliveries(batch, place, &highs).await?);
@@ -462,6 +485,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
                     ends,
                     exact,
                     progress,
+                    anew: BTreeMap::new(),
                 });
             }
         }
@@ -552,7 +576,8 @@ async fn wait(batch: &Batch<'_, Open>, transaction: String) -> Result<Ended, Err
             what: format!(
                 "transaction {transaction} of the source is not whole in staging after {seconds} s"
             ),
-            remedy: "look at the sink connectors' state and lag: a part of the transaction has not arrived; it is never split"
+            remedy: "look at the sink connectors' state and lag: a part of the transaction has not arrived; if it never will, take a \
+                     new snapshot of the source: see docs/operations.md"
                 .to_owned(),
         });
     }

@@ -9,7 +9,7 @@ use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
 use crate::staging::refusal::{self, SliceValues, Uncast};
-use crate::staging::{fill, position, quarantine, replay};
+use crate::staging::{fill, position, quarantine, replay, snapshot};
 
 pub(super) async fn prepare(
     batch: Batch<'_, Cut>,
@@ -62,13 +62,23 @@ pub(super) async fn prepare(
         .zip(&rows)
         .map(|(shape, row)| Judged::new(*shape, row))
         .collect();
+    let mut unordered = Vec::new();
     for dataset in &judged {
         dataset.refuse_what_nobody_can_merge()?;
-        refuse_what_has_no_place(&batch, &dataset.shape).await?;
+        let first = refuse_what_has_no_place(&batch, &dataset.shape).await?;
+        unordered.push(first);
     }
     fault("replays");
-    for dataset in judged.iter_mut().filter(|dataset| dataset.survey.back > 0) {
-        (dataset.counts.replayed, dataset.doubtful) = mark_replays(&batch, &dataset.shape).await?;
+    for (dataset, first) in judged.iter_mut().zip(unordered) {
+        let mut first = first;
+        if dataset.survey.back > 0 {
+            let marked = mark_replays(&batch, &dataset.shape).await?;
+            (dataset.counts.replayed, dataset.doubtful) = (marked.replays, marked.doubtful);
+            first = first.into_iter().chain(marked.replaced).min();
+        }
+        if let Some(first) = first {
+            supersede(&batch, dataset, first).await?;
+        }
     }
     fault("quarantine");
     for dataset in judged
@@ -172,10 +182,14 @@ impl<'a> Judged<'a> {
     }
 }
 
-/// Positions that cannot be compared must not be: a replay would pass for news, or news for a replay.
-async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(), Error> {
+/// Positions that cannot be compared must not be: a replay would pass for news, or news for a replay. Where a new snapshot
+/// follows, returns the first offset of such a row.
+async fn refuse_what_has_no_place(
+    batch: &Batch<'_, Cut>,
+    shape: &Shape<'_>,
+) -> Result<Option<i64>, Error> {
     let Some(sql) = position::check(shape, batch.stream.spec.source) else {
-        return Ok(());
+        return Ok(None);
     };
     let positions = || {
         let slices = batch.state.slices[&shape.index].iter();
@@ -212,8 +226,11 @@ async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> 
         .await?;
     let count = |column: usize| rows.first().map_or(0, |row| row.get::<_, i64>(column));
     let name = &shape.dataset.name;
+    if batch.state.anew.contains_key(&shape.index) {
+        return Ok(rows.first().and_then(|row| row.get("first")));
+    }
     if count(2) > 0 {
-        return Err(Error::Staged {
+        return Err(Error::Unordered {
             what: format!(
                 "{} staged rows of dataset `{name}` follow others in their transaction and do not stand behind them in the source's log",
                 count(2)
@@ -224,18 +241,19 @@ async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> 
         });
     }
     if count(0) > 0 {
-        return Err(Error::Staged {
+        return Err(Error::Unordered {
             what: format!(
                 "{} staged rows of dataset `{name}` do not say where they stand at their source",
                 count(0)
             ),
             remedy: "the source's connector must write transaction metadata, and the sink its fields; see \
-                     docs/decisions/0007-mysql-and-other-sources.md for the bounds of positions"
+                     docs/decisions/0007-mysql-and-other-sources.md for the bounds of positions; then take a new snapshot: \
+                     see docs/operations.md"
                 .to_owned(),
         });
     }
     if count(1) > 0 {
-        return Err(Error::Staged {
+        return Err(Error::Unordered {
             what: format!(
                 "rows of dataset `{name}` come from another server or domain than those before: which is later is not known"
             ),
@@ -244,6 +262,40 @@ async fn refuse_what_has_no_place(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> 
                 .to_owned(),
         });
     }
+    Ok(None)
+}
+
+/// Leaves out the rows from `first` on that a new snapshot supersedes.
+async fn supersede(
+    batch: &Batch<'_, Cut>,
+    dataset: &mut Judged<'_>,
+    first: i64,
+) -> Result<(), Error> {
+    let Some(snapshot) = batch.state.anew.get(&dataset.shape.index) else {
+        return Ok(());
+    };
+    batch
+        .session
+        .execute(
+            "leave out what a snapshot supersedes",
+            &snapshot::supersede(&dataset.shape),
+            &[(&first, Type::INT8), (snapshot, Type::INT8)],
+        )
+        .await?;
+    let rows = batch
+        .session
+        .query(
+            "count what is left out",
+            &snapshot::recount(&dataset.shape),
+            &[],
+        )
+        .await?;
+    let count = |column: usize| {
+        rows.first().map_or(0, |row| {
+            u64::try_from(row.get::<_, i64>(column)).unwrap_or(0)
+        })
+    };
+    (dataset.counts.replayed, dataset.doubtful) = (count(0), count(1));
     Ok(())
 }
 
@@ -415,8 +467,16 @@ async fn set_aside(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(
     Ok(())
 }
 
-/// How many rows are replays, and how many may be.
-async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(u64, u64), Error> {
+/// What [`mark_replays`] found.
+struct Replays {
+    replays: u64,
+    /// Rows that may be replays.
+    doubtful: u64,
+    /// The first offset of rows of a replaced source, which a new snapshot follows.
+    replaced: Option<i64>,
+}
+
+async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Replays, Error> {
     let slices = &batch.state.slices[&shape.index];
     let mut topics = Vec::new();
     let mut partitions = Vec::new();
@@ -449,8 +509,9 @@ async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(u64,
             u64::try_from(row.get::<_, i64>(column)).unwrap_or(0)
         })
     };
-    if count(1) > 0 {
-        return Err(Error::Staged {
+    let is_superseded = batch.state.anew.contains_key(&shape.index);
+    if count(1) > 0 && !is_superseded {
+        return Err(Error::Unordered {
             what: format!(
                 "{} rows of dataset `{}` stand before what was merged and were committed after it: the source was replaced",
                 count(1),
@@ -460,5 +521,9 @@ async fn mark_replays(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(u64,
                 .to_owned(),
         });
     }
-    Ok((count(0), count(2)))
+    Ok(Replays {
+        replays: count(0),
+        doubtful: count(2),
+        replaced: found.first().and_then(|row| row.get(3)),
+    })
 }

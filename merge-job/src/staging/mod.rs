@@ -3,7 +3,7 @@
 //! [`cut`] and [`transaction`] decide up to which offset of each partition a batch goes, by what [`end`] reads; `position` says where
 //! a row or an END stands at its source; [`events`] reads those rows once into a temporary
 //! table per dataset; [`replay`], [`refusal`], [`fill`] and [`quarantine`] then mark and mend them, each only where
-//! a check of the events says that there is something to do.
+//! a check of the events says that there is something to do. `snapshot` finds the way on where rows can never be merged.
 
 pub mod cut;
 pub mod end;
@@ -13,4 +13,5 @@ pub(crate) mod position;
 pub mod quarantine;
 pub mod refusal;
 pub mod replay;
+pub(crate) mod snapshot;
 pub mod transaction;

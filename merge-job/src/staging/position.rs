@@ -108,8 +108,8 @@ const fn origin(source: SourcePosition) -> Option<&'static str> {
 
 /// The statement that counts events without a position, those whose origin is not that of the event before, and those that
 /// follow in a transaction and do not stand behind what they follow; none for Postgres, whose positions are never out of
-/// bounds. Per partition with a fence: `$1` topics, `$2` partitions, `$3` transactions, `$4` to `$6` commit position, row
-/// position and order.
+/// bounds. And the first offset of all of these. Per partition with a fence: `$1` topics, `$2` partitions, `$3` transactions,
+/// `$4` to `$6` commit position, row position and order.
 ///
 /// A snapshot that is not incremental starts anew, whatever the origin. A connector that delivers again begins at a lower
 /// order, so a higher one at the place of another row says that the source does not write places: MariaDB from 11.4 on with
@@ -124,9 +124,11 @@ pub(crate) fn check(shape: &Shape<'_>, source: SourcePosition) -> Option<String>
         SourcePosition::Oracle => ("x_commit is null", false),
     };
     Some(format!(
-        "select count(*) filter (where unplaced) as unplaced, count(*) filter (where origin <> origin_before) as moved,\n       \
-                count(*) filter (where {has_places} and follows and (place < place_before or place = own_before and not is_moved)) as blurred\n  \
-           from (select unplaced, origin, place, lag(origin, 1, f_origin) over before as origin_before,\n               \
+        "select count(*) filter (where unplaced) as unplaced, count(*) filter (where moved) as moved,\n       \
+                count(*) filter (where blurred) as blurred, min(off) filter (where unplaced or moved or blurred) as first\n  \
+           from (select off, unplaced, origin <> origin_before as moved,\n               \
+                        {has_places} and follows and (place < place_before or place = own_before and not is_moved) as blurred\n          \
+                   from (select off, unplaced, origin, place, lag(origin, 1, f_origin) over before as origin_before,\n               \
                         commit = lag(commit, 1, f_commit) over before and ord > lag(ord, 1, f_ord) over before as follows,\n               \
                         lag(place, 1, f_place) over before as place_before, lag(place) over before as own_before,\n               \
                         op = 'c' and lag(op) over before = 'd' as is_moved\n          \
@@ -136,7 +138,7 @@ pub(crate) fn check(shape: &Shape<'_>, source: SourcePosition) -> Option<String>
                    left join (select topic, part, {origin} as f_origin, commit as f_commit, place as f_place, ord as f_ord\n                       \
                            from unnest($1::text[], $2::integer[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[])\n                         \
                              as f(topic, part, tx, commit, place, ord)) f using (topic, part)\n        \
-                 window before as (partition by topic, part order by off)) n",
+                 window before as (partition by topic, part order by off)) n) p",
         origin = origin(source).unwrap_or("null::text"),
         events = shape.events(),
     ))

@@ -17,7 +17,7 @@ use crate::staging::events::{STATE_REPLAY, STATE_VALID, Shape};
 /// Snapshot rows are none and move nothing, but a snapshot that is not incremental starts the fence anew.
 ///
 /// Returns one row: how many are replays, how many of them were committed after everything merged, which only happens when
-/// the source was replaced, and how many rows are doubtful.
+/// the source was replaced, how many rows are doubtful, and the first offset of those that tell of a replaced source.
 #[must_use]
 pub fn mark(shape: &Shape<'_>) -> String {
     format!(
@@ -41,13 +41,14 @@ pub fn mark(shape: &Shape<'_>) -> String {
            window before as (partition by e.x_topic, e.x_part, e.epoch order by e.x_off\n                    \
                              rows between unbounded preceding and 1 preceding)\n\
          ), replay as (\n  \
-           select t, x_ts > newest as replaced, place[1:2] = highest[1:2] and not again and (place[2] >= 0 or place[3] < 0) as doubt from judged\n   \
+           select t, x_off, x_ts > newest as replaced, place[1:2] = highest[1:2] and not again and (place[2] >= 0 or place[3] < 0) as doubt from judged\n   \
             where place is not null and highest is not null and place <= highest\n\
          ), marked as (\n  \
            update {events} e set x_state = case when r.doubt then {STATE_VALID} else {STATE_REPLAY} end, x_doubt = r.doubt\n    \
              from replay r where e.ctid = r.t\n\
          )\n\
-         select count(*) filter (where not doubt), count(*) filter (where replaced and not doubt), count(*) filter (where doubt) from replay",
+         select count(*) filter (where not doubt), count(*) filter (where replaced and not doubt), count(*) filter (where doubt),\n       \
+                min(x_off) filter (where replaced and not doubt) from replay",
         events = shape.events(),
         keys = shape.keys(""),
     )
