@@ -376,6 +376,10 @@ impl<'a> Whole<'a> {
         if ends.iter().any(|end| counted(end) == staged) {
             return whole();
         }
+        // A connector that was stopped behind the last row has nothing left to deliver, and ends the transaction.
+        if ends.iter().any(|end| end.counts.is_empty()) {
+            return whole();
+        }
         let stranger = |name: &String| !self.names.contains(&name.as_str());
         if ends.iter().any(|end| end.counts.keys().any(stranger)) {
             return whole();

@@ -161,3 +161,12 @@ fn a_part_of_a_transaction_and_its_rest_may_lie_far_apart() {
     let replayed = "select sum(rows_replayed) from milepost.batches";
     assert_eq!(staging.database.value(replayed), "201");
 }
+
+#[test]
+fn a_rest_without_a_row_ends_its_transaction() {
+    let mut staging = Staging::begin();
+    staging.deliver(0, 0, 10);
+    assert_eq!(staging.merge(), "1", "without an END");
+    staging.end(60, [0, 0]);
+    assert_eq!(staging.merge(), "11");
+}

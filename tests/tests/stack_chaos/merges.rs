@@ -37,7 +37,7 @@ pub(crate) struct Merges {
 impl Merges {
     /// Runs merge jobs until the gate's work is over.
     pub(crate) fn keep_running(&self, url: &str, specs: &[StreamSpec], mut rng: StdRng) {
-        while let Some(_turn) = self.gate.pass() {
+        while let Some(turn) = self.gate.pass() {
             let spec = &specs[rng.random_range(0..specs.len())];
             if rng.random_bool(KILLED) {
                 let child = Job::merge(url, spec).spawn();
@@ -51,7 +51,7 @@ impl Merges {
             } else {
                 self.ended(&Job::merge(url, spec).run());
             }
-            drop(_turn);
+            drop(turn);
             std::thread::sleep(Duration::from_millis(rng.random_range(0..PAUSE_MS)));
         }
     }

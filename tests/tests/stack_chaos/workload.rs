@@ -29,7 +29,7 @@ impl Workload {
     /// A client, until the gate's work is over. It connects anew whenever the server is back.
     pub(crate) fn client(&self, url: &str, mut rng: StdRng) {
         let mut connection: Option<Client> = None;
-        while let Some(_turn) = self.gate.pass() {
+        while let Some(turn) = self.gate.pass() {
             match &mut connection {
                 Some(client) => {
                     if self.is_lost(client, &mut rng) {
@@ -40,7 +40,7 @@ impl Workload {
                     connection = Client::connect(url, NoTls).ok();
                 }
             }
-            drop(_turn);
+            drop(turn);
             std::thread::sleep(Duration::from_millis(rng.random_range(0..PAUSE_MS)));
         }
     }
