@@ -258,6 +258,14 @@ fn rows_that_share_a_position_with_the_first_of_a_delivery_may_be_of_the_one_bef
 }
 
 #[test]
+fn an_end_that_counts_nothing_ends_what_was_delivered_before() {
+    let staged = [stretch(0, 1, 5, 4)];
+    let ends = [end(0, 1, &[])];
+    let taken = choose(&staged, Some(&ends), &Settled::default(), &["a"], 9);
+    assert_eq!(highs(taken), [(0, 4)]);
+}
+
+#[test]
 fn where_a_delivery_begins_outside_the_stream_enough_rows_are_enough() {
     let staged = [stretch(0, 1, 5, 4)];
     let ends = [end(0, 1, &[("a", 3), ("other", 1)])];
