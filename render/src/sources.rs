@@ -23,8 +23,8 @@ const MYSQL_SNAPSHOT: Template = Template {
     text: include_str!("../../templates/sources/mysql/snapshot.mysql.tera"),
 };
 
-/// Seconds for which the client of MySQL, which has no loop, waits for a connector: as many statements.
-const WAIT_SECONDS: u32 = 30;
+/// How often the client of MySQL, which has no loop, waits two seconds for a connector: as many statements.
+const WAITS: u32 = 30;
 
 /// What the templates of both files see.
 #[derive(Serialize)]
@@ -35,13 +35,14 @@ struct SourceContext<'a> {
     captured: Name<'a>,
     publication: Option<Name<'a>>,
     publication_text: Option<&'a str>,
-    slot: Option<&'a str>,
-    heartbeat: Option<Name<'a>>,
+    heartbeat: Name<'a>,
+    heartbeat_text: String,
+    captures: &'a str,
     schemas: Vec<Name<'a>>,
     tables: Vec<TableContext<'a>>,
     large: Vec<TableContext<'a>>,
     datasets: Vec<DatasetContext<'a>>,
-    seconds: Vec<u32>,
+    waits: Vec<u32>,
 }
 
 #[derive(Serialize)]
@@ -58,8 +59,8 @@ struct TableContext<'a> {
 struct DatasetContext<'a> {
     id: &'a str,
     dataset: &'a str,
-    schema: Name<'a>,
-    table: Name<'a>,
+    schema_text: &'a str,
+    table_text: &'a str,
     columns: &'a str,
     request: Option<&'a str>,
 }
@@ -83,17 +84,9 @@ pub(crate) fn snapshot(files: &SourceFiles) -> Result<String, TemplateError> {
 }
 
 fn context(files: &SourceFiles) -> SourceContext<'_> {
-    let (publication, slot, heartbeat) = match &files.dialect {
-        SourceDialect::Postgres {
-            publication,
-            slot,
-            heartbeat,
-        } => (
-            Some(publication.as_str()),
-            Some(slot.as_str()),
-            Some(heartbeat),
-        ),
-        SourceDialect::MySql => (None, None, None),
+    let publication = match &files.dialect {
+        SourceDialect::Postgres { publication } => Some(publication.as_str()),
+        SourceDialect::MySql => None,
     };
     let large = |dataset: &&CapturedDataset| dataset.has_large_values;
     SourceContext {
@@ -103,8 +96,12 @@ fn context(files: &SourceFiles) -> SourceContext<'_> {
         captured: table_name(&files.captured),
         publication: publication.map(name),
         publication_text: publication,
-        slot,
-        heartbeat: heartbeat.map(table_name),
+        heartbeat: table_name(&files.heartbeat),
+        heartbeat_text: in_backticks(
+            files.heartbeat.schema.as_str(),
+            files.heartbeat.name.as_str(),
+        ),
+        captures: &files.captures,
         schemas: files.schemas.iter().map(|schema| name(schema)).collect(),
         tables: files
             .tables
@@ -118,7 +115,7 @@ fn context(files: &SourceFiles) -> SourceContext<'_> {
             .map(|dataset| table(&dataset.schema, &dataset.table))
             .collect(),
         datasets: files.datasets.iter().map(dataset).collect(),
-        seconds: (1..=WAIT_SECONDS).collect(),
+        waits: (1..=WAITS).collect(),
     }
 }
 
@@ -144,8 +141,8 @@ fn dataset(dataset: &CapturedDataset) -> DatasetContext<'_> {
     DatasetContext {
         id: &dataset.id,
         dataset: &dataset.dataset,
-        schema: name(&dataset.schema),
-        table: name(&dataset.table),
+        schema_text: &dataset.schema,
+        table_text: &dataset.table,
         columns: &dataset.columns,
         request: dataset.request.as_deref(),
     }

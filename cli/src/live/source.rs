@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milepost_job_spec::TableRef;
-use milepost_platform::plan::{ConnectorFile, Plan};
+use milepost_platform::plan::{CapturedDataset, ConnectorFile, Plan};
 use tokio_postgres::types::Type;
 
 use super::postgres::{self, Session, value};
@@ -30,6 +30,16 @@ pub(crate) struct PostgresSource {
     pub(crate) signals: Option<TableName>,
     /// The table that a heartbeat writes to.
     pub(crate) heartbeat: Option<TableName>,
+    /// Where the owner's files note what a snapshot has read.
+    pub(crate) ledger: Option<Ledger>,
+}
+
+/// What was captured, and what of it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    pub(crate) table: TableName,
+    /// The datasets that a request can name.
+    pub(crate) ids: Vec<String>,
 }
 
 /// A schema and a name, as the source has them.
@@ -76,22 +86,22 @@ impl PostgresSource {
             connector.config.get("connector.class").map(String::as_str) == Some(POSTGRES)
         })?;
         let setting = |name: &str| connector.config.get(name).map(String::as_str);
-        let specs = plan
-            .streams
-            .values()
-            .filter(|spec| spec.stream.store == file.store);
-        let tables = specs.flat_map(|spec| &spec.datasets).map(|dataset| {
-            let names = |column: &milepost_job_spec::ColumnSpec| column.staged_as.to_string();
-            let captured = Captured {
-                key: dataset.key_columns().map(names).collect(),
-                columns: dataset.columns.iter().map(names).collect(),
-            };
-            (name(&dataset.source_name), captured)
-        });
+        let files = plan.sources.iter().find(|files| files.store == file.store)?;
+        let tables = files.datasets.iter().map(captured);
         let signals = setting("signal.data.collection").map(name);
         let heartbeat = setting("heartbeat.action.query").map(|_| {
             let platform = plan.index.platform.as_str();
             milepost_platform::naming::source::heartbeat_table(platform, &file.store).into()
+        });
+        let files = plan.sources.iter().find(|files| files.store == file.store);
+        let ledger = files.map(|files| Ledger {
+            table: files.captured.clone().into(),
+            ids: files
+                .datasets
+                .iter()
+                .filter(|dataset| dataset.request.is_some())
+                .map(|dataset| dataset.id.clone())
+                .collect(),
         });
         Some(Self {
             store: file.store.clone(),
@@ -105,6 +115,7 @@ impl PostgresSource {
             tables: tables.collect(),
             signals,
             heartbeat,
+            ledger,
         })
     }
 
@@ -112,6 +123,17 @@ impl PostgresSource {
     pub(crate) fn place(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
+}
+
+/// A table by the names that the source itself has for it and its columns; staging may have others.
+fn captured(dataset: &CapturedDataset) -> (TableName, Captured) {
+    let table = TableName {
+        schema: dataset.schema.clone(),
+        name: dataset.table.clone(),
+    };
+    let columns = serde_json::from_str(&dataset.columns).expect("a plan's columns are JSON");
+    let key = dataset.key.iter().cloned().collect();
+    (table, Captured { key, columns })
 }
 
 /// `schema.table` of a connector's list.
@@ -143,6 +165,8 @@ pub(crate) struct SourceFacts {
     pub(crate) tables: Answer<BTreeMap<TableName, SourceTable>>,
     /// The tables of signals and heartbeats that exist, and whether the role may do there what the connector does.
     pub(crate) own_tables: Answer<BTreeMap<TableName, bool>>,
+    /// Datasets of which no snapshot has read every column.
+    pub(crate) unread: Answer<Vec<String>>,
 }
 
 /// The server and the role.
@@ -214,6 +238,10 @@ pub(crate) async fn examine(source: &PostgresSource) -> Answer<SourceFacts> {
         publication: publication(&session, &source.publication).await,
         tables: tables(&session, &source.tables).await,
         own_tables: own_tables(&session, &own).await,
+        unread: match &source.ledger {
+            Some(ledger) => unread(&session, ledger).await,
+            None => Ok(Vec::new()),
+        },
     })
 }
 
@@ -367,6 +395,34 @@ async fn own_tables(
         Ok((name, value(row, 2)?))
     };
     rows.iter().map(table).collect::<Result<_, Trouble>>()
+}
+
+/// Where there is no ledger, nobody has prepared the source, which other facts tell.
+async fn unread(session: &Session, ledger: &Ledger) -> Answer<Vec<String>> {
+    let readable = session
+        .rows(
+            "select from pg_namespace n join pg_class c on c.relnamespace = n.oid
+              where n.nspname = $1 and c.relname = $2
+                and has_schema_privilege(n.oid, 'USAGE') and has_table_privilege(c.oid, 'SELECT')",
+            &[
+                (&ledger.table.schema, Type::TEXT),
+                (&ledger.table.name, Type::TEXT),
+            ],
+        )
+        .await?;
+    if readable.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = session
+        .rows(
+            &format!(
+                "select dataset from {} where id = any ($1) and not covered @> captured order by 1",
+                ledger.table.quoted()
+            ),
+            &[(&ledger.ids, Type::TEXT_ARRAY)],
+        )
+        .await?;
+    rows.iter().map(|row| value(row, 0)).collect()
 }
 
 /// Names of tables as two arrays.

@@ -28,8 +28,6 @@ fn store_files(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> O
     let dialect = match &store.ingestion.cdc()?.source {
         Source::Postgres(_) => SourceDialect::Postgres {
             publication: kafka::publication(platform, name),
-            slot: kafka::slot(platform, name),
-            heartbeat: names::heartbeat_table(platform, name),
         },
         Source::MySql(_) | Source::MariaDb(_) => SourceDialect::MySql,
         Source::SqlServer(_) | Source::Oracle(_) => return None,
@@ -51,6 +49,8 @@ fn store_files(served: &Served<'_>, store: &Datastore, ingests: &[&Ingest]) -> O
         dialect,
         signals: names::signal_table(platform, name),
         captured: names::captured_table(platform, name),
+        heartbeat: names::heartbeat_table(platform, name),
+        captures: captures(&datasets),
         schemas: schemas.into_iter().collect(),
         tables: tables.into_iter().collect(),
         datasets,
@@ -76,6 +76,10 @@ fn captured(store: &Datastore, dataset: &Dataset) -> CapturedDataset {
         dataset: dataset.name.to_string(),
         schema: schema.to_owned(),
         table: table.to_owned(),
+        key: dataset
+            .key_columns()
+            .map(|column| column.name.to_string())
+            .collect(),
         columns: json(&columns),
         request: can_be_signalled.then(|| {
             format!(
@@ -91,8 +95,24 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).expect("lists of text are JSON")
 }
 
-/// What the connector runs with every heartbeat: the slot of a source moves on only with what its publication holds.
-pub(super) fn heartbeat_action(platform: &str, store: &str) -> String {
-    let table = names::heartbeat_table(platform, store).quoted();
-    format!("update {table} set beat_at = now()")
+/// What tells a connector that captures these columns from every one that captures others.
+fn captures(datasets: &[CapturedDataset]) -> String {
+    let all: BTreeSet<(&str, &str)> = datasets
+        .iter()
+        .map(|dataset| (dataset.id.as_str(), dataset.columns.as_str()))
+        .collect();
+    Digest::of(json(&all).as_bytes()).to_string()
+}
+
+/// What the connector runs with every heartbeat. The slot of a Postgres moves on only with what its publication holds; and
+/// the source learns which connector runs, which `snapshot.sql` waits for.
+pub(super) fn heartbeat_action(platform: &str, store: &Datastore, datasets: &[&Dataset]) -> String {
+    let datasets: Vec<CapturedDataset> = datasets
+        .iter()
+        .map(|dataset| captured(store, dataset))
+        .collect();
+    let captures = captures(&datasets);
+    // Of letters, digits and underscores: legal without quotes in every dialect.
+    let table = names::heartbeat_table(platform, store.name.as_str());
+    format!("update {table} set beat_at = now(), captures = '{captures}'")
 }

@@ -17,6 +17,10 @@ pub struct SourceFiles {
     pub signals: TableRef,
     /// What is captured, and what of it a snapshot has covered.
     pub captured: TableRef,
+    /// What the connector touches with every heartbeat, and tells there what it captures.
+    pub heartbeat: TableRef,
+    /// What a connector tells there that captures exactly this.
+    pub captures: String,
     /// Schemas in which captured tables stand, each once.
     pub schemas: Vec<String>,
     /// Captured tables, each once: schema and name.
@@ -32,10 +36,6 @@ pub enum SourceDialect {
     Postgres {
         /// What the slot delivers.
         publication: String,
-        /// The connector's slot.
-        slot: String,
-        /// What the connector touches so that its slot moves on.
-        heartbeat: TableRef,
     },
     /// MySQL and MariaDB.
     MySql,
@@ -52,6 +52,8 @@ pub struct CapturedDataset {
     pub schema: String,
     /// Its table.
     pub table: String,
+    /// The columns of its key.
+    pub key: Vec<String>,
     /// The captured columns as a JSON array.
     pub columns: String,
     /// The signal's data that asks for a snapshot: JSON. None if a signal cannot name the table.

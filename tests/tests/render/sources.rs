@@ -1,7 +1,6 @@
 //! What is rendered for a source's owner runs in psql, changes what it says, and changes nothing when it runs again.
 
 use std::io::Write as _;
-use std::process::{Child, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
@@ -34,7 +33,7 @@ fn table(name: &str) -> TableRef {
 /// A server of sources.
 fn cluster() -> &'static Cluster {
     static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| Cluster::start(&["wal_level=logical"]).expect("PostgreSQL is installed"))
+    CLUSTER.get_or_init(|| Cluster::start(&[]).expect("PostgreSQL is installed"))
 }
 
 /// Captures these tables of a hostile schema with these columns.
@@ -46,12 +45,11 @@ fn files(tables: &[&str], columns: &str) -> SourceFiles {
         store: "shop".to_owned(),
         dialect: SourceDialect::Postgres {
             publication: "main__shop".to_owned(),
-            // Set for each source: slots are the server's.
-            slot: String::new(),
-            heartbeat: table("main__shop__heartbeat"),
         },
         signals: table("main__shop__signals"),
         captured: table("main__shop__captured"),
+        heartbeat: table("main__shop__heartbeat"),
+        captures: format!("{columns} of {tables:?}"),
         schemas: vec![schema.clone()],
         tables: tables
             .iter()
@@ -75,13 +73,6 @@ fn files(tables: &[&str], columns: &str) -> SourceFiles {
 struct Source {
     database: Database,
     plan: Plan,
-    connector: Option<Child>,
-}
-
-impl Drop for Source {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }
 
 impl Source {
@@ -104,56 +95,24 @@ impl Source {
         Self {
             database,
             plan: hostile::plan(),
-            connector: None,
         }
     }
 
-    /// A connector that is changed is another client of the slot.
-    fn connect(&mut self) {
-        self.stop();
-        let slot = self.database.name().to_owned();
+    /// A connector with these settings runs: its heartbeat tells what it captures.
+    fn beat(&mut self, files: &SourceFiles) {
         self.database.run(&format!(
-            "select pg_create_logical_replication_slot('{slot}', 'pgoutput')
-              where not exists (select from pg_replication_slots where slot_name = '{slot}')"
+            "update milepost.main__shop__heartbeat set beat_at = now(), captures = '{}'",
+            files.captures.replace('\'', "''")
         ));
-        let is_active =
-            format!("select active from pg_replication_slots where slot_name = '{slot}'");
-        while self.database.value(&is_active) == "t" {
-            thread::sleep(Duration::from_millis(20));
-        }
-        let client = cluster()
-            .program("pg_recvlogical")
-            .args(["--start", "--file=/dev/null", "--slot", &slot])
-            .args([
-                "-o",
-                "proto_version=1",
-                "-o",
-                "publication_names=main__shop",
-            ])
-            .args(["--dbname", self.database.url()])
-            .stderr(Stdio::null())
-            .spawn();
-        self.connector = Some(client.expect("pg_recvlogical stands beside postgres"));
-    }
-
-    fn stop(&mut self) {
-        if let Some(mut client) = self.connector.take() {
-            let _ = client.kill();
-            let _ = client.wait();
-        }
     }
 
     /// Runs a rendered file in psql; what it tells, or why it failed.
     fn psql(
         &mut self,
         file: &str,
-        mut files: SourceFiles,
+        files: SourceFiles,
         arguments: &[&str],
     ) -> Result<String, String> {
-        let slot = self.database.name().to_owned();
-        if let SourceDialect::Postgres { slot: of_plan, .. } = &mut files.dialect {
-            *of_plan = slot;
-        }
         self.plan.sources = vec![files];
         let text = hostile::file(&format!("main/sources/shop/{file}"), &self.plan);
         let mut script =
@@ -228,14 +187,13 @@ fn a_source_is_prepared_once_and_asked_for_what_was_added() {
     published.extend(two);
     source.prepare(files(&two, narrow));
     assert_eq!(source.published(), published);
-    source.connect();
     source.snapshot(files(&two, narrow));
     assert_eq!(source.asked(), [], "the first snapshot covers them");
 
     // Datasets are added.
     source.prepare(files(&NAMES, narrow));
-    source.connect();
     source.prepare(files(&NAMES, narrow));
+    source.beat(&files(&NAMES, narrow));
     let mut published: Vec<&str> = own.into_iter().chain(NAMES).collect();
     published.sort_unstable();
     assert_eq!(source.published(), published);
@@ -252,7 +210,7 @@ fn a_source_is_prepared_once_and_asked_for_what_was_added() {
     // A column more asks, one less does not, and one that comes back asks again.
     let mut change = |tables: &[&str], columns: &str| {
         source.prepare(files(tables, columns));
-        source.connect();
+        source.beat(&files(tables, columns));
         source.snapshot(files(tables, columns));
         source.asked()
     };
@@ -269,7 +227,7 @@ fn a_source_is_prepared_once_and_asked_for_what_was_added() {
 fn a_connector_that_does_not_know_yet_is_not_asked() {
     let mut source = Source::new();
     source.prepare(files(&["orders"], r#"["id"]"#));
-    source.connect();
+    source.beat(&files(&["orders"], r#"["id"]"#));
     source.snapshot(files(&["orders"], r#"["id"]"#));
     let two = ["orders", "select"];
     let told = source
@@ -284,16 +242,57 @@ fn a_connector_that_does_not_know_yet_is_not_asked() {
         let mut again = Source {
             database: source.database.again(),
             plan: hostile::plan(),
-            connector: None,
         };
         let asked = scope.spawn(move || again.snapshot(files(&two, r#"["id"]"#)));
         thread::sleep(Duration::from_millis(500));
+        // A connector as it was may connect anew, and beats.
+        source.beat(&files(&["orders"], r#"["id"]"#));
+        thread::sleep(Duration::from_millis(500));
         assert_eq!(source.asked(), [], "the connector is as it was");
-        source.connect();
+        source.beat(&files(&two, r#"["id"]"#));
         let told = asked.join().expect("it runs once the connector is changed");
         assert_eq!(told.trim(), "select");
     });
     assert_eq!(source.asked(), ids(&["select"]));
+}
+
+#[test]
+fn a_table_that_was_out_of_the_publication_is_read_again() {
+    let mut source = Source::new();
+    let two = ["orders", "select"];
+    source.prepare(files(&two, r#"["id"]"#));
+    source
+        .database
+        .run("alter publication main__shop drop table \"s\"\"che.ma\".\"select\"");
+    source.prepare(files(&two, r#"["id"]"#));
+    source.beat(&files(&two, r#"["id"]"#));
+    source.snapshot(files(&two, r#"["id"]"#));
+    assert_eq!(source.asked(), ids(&["select"]));
+    source.prepare(files(&two, r#"["id"]"#));
+    source.snapshot(files(&two, r#"["id"]"#));
+    assert_eq!(source.asked(), [], "it is published");
+}
+
+#[test]
+fn a_partitioned_table_is_published_under_its_own_name() {
+    let mut source = Source::new();
+    let parts = "create table \"s\"\"che.ma\".parts (id integer primary key) partition by range (id);
+                 create table \"s\"\"che.ma\".part_of_parts partition of \"s\"\"che.ma\".parts default";
+    let owner = format!(
+        "set role owner_{}; {parts}; reset role",
+        source.database.name()
+    );
+    source.database.run(&owner);
+    let own = ["main__shop__heartbeat", "main__shop__signals", "parts"];
+    // Made, and altered where it was made otherwise.
+    source.prepare(files(&["parts"], r#"["id"]"#));
+    assert_eq!(source.published(), own);
+    source
+        .database
+        .run("alter publication main__shop set (publish_via_partition_root = false)");
+    assert!(source.published().contains(&"part_of_parts".to_owned()));
+    source.prepare(files(&["parts"], r#"["id"]"#));
+    assert_eq!(source.published(), own);
 }
 
 #[test]
@@ -308,7 +307,7 @@ fn the_connectors_user_may_read_what_is_captured_and_no_more() {
     );
     assert_eq!(
         source.database.value(&rights),
-        "Orders select, main__shop__heartbeat update, main__shop__signals insert, orders select, q\"uo'te select"
+        "Orders select, main__shop__captured select, main__shop__heartbeat update, main__shop__signals insert, orders select, q\"uo'te select"
     );
 }
 

@@ -208,3 +208,26 @@ fn a_column_that_the_source_fills_without_an_event_is_read() {
     read_again(&mut pipeline, "customers", "id", &after);
     settle(&mut pipeline);
 }
+
+#[test]
+fn changes_of_partitions_are_those_of_their_table() {
+    let mut pipeline = Pipeline::new(Stack::shared());
+    pipeline.source.run(TABLES);
+    pipeline.source.run(
+        "create table visits (id bigint, day integer, n integer not null, primary key (id, day)) partition by range (day);
+         create table visits_1 partition of visits for values from (0) to (10);
+         create table visits_2 partition of visits for values from (10) to (20);
+         insert into visits select i, i % 20, 0 from generate_series(1, 3000) i",
+    );
+    let visits = "
+  - {name: visits, from: public.visits, key: [id, day], columns: [{name: id, type: bigint}, {name: day, type: integer},
+     {name: n, type: integer}]}";
+    add(&mut pipeline, &store("shop", &[CUSTOMERS]));
+    add(&mut pipeline, &store("shop", &[CUSTOMERS, visits]));
+    read_again(&mut pipeline, "visits", "id, day", "-1");
+    pipeline.source.run(
+        "update visits set n = 1 where id % 10 = 1; delete from visits where id % 10 = 2;
+         update visits set day = day + 10 where day < 5 and id % 10 = 3; insert into visits values (0, 15, 1)",
+    );
+    settle(&mut pipeline);
+}

@@ -34,6 +34,7 @@ fn what_a_source_lacks_is_told_and_prepared() {
         "revoke select on orders from {reader}; alter publication {name}__shop drop table customers;
          alter table orders drop constraint orders_pkey"
     ));
+    source.run("update customers set name = 'unseen' where id = 1");
     examined.says(
         1,
         &[
@@ -50,6 +51,23 @@ fn what_a_source_lacks_is_told_and_prepared() {
         .pipeline
         .prepare()
         .expect("the source is prepared again");
+    examined.says(
+        0,
+        &["warn source shop snapshots: nobody asked for `customers`"],
+    );
+    examined
+        .pipeline
+        .snapshot()
+        .expect("the connector is asked");
+    // What changed while nobody looked is read.
+    examined
+        .pipeline
+        .wait_for(
+            &format!("select count(*) from {name}_staging.shop__customers where name = 'unseen'"),
+            "1",
+            Duration::from_secs(60),
+        )
+        .expect("the table is read");
     examined.merged();
     examined.is_well();
 }

@@ -30,6 +30,7 @@ pub(super) fn judge(source: &PostgresSource, facts: &Answer<SourceFacts>) -> Vec
     findings.push(publication(&what, source, facts));
     findings.extend(table::captured(&what, source, facts));
     findings.extend(table::own(&what, source, facts));
+    findings.extend(unread(&what, facts));
     findings
 }
 
@@ -182,6 +183,23 @@ fn publication(what: &str, source: &PostgresSource, facts: &SourceFacts) -> Find
             source.tables.len()
         ),
     )
+}
+
+/// What was added and is not asked for.
+fn unread(what: &str, facts: &SourceFacts) -> Option<Finding> {
+    let what = format!("{what} snapshots");
+    match &facts.unread {
+        Ok(datasets) if datasets.is_empty() => None,
+        Ok(datasets) => Some(Finding::warn(
+            &what,
+            format!(
+                "nobody asked for {}: rows that nobody changes are missing, or have no value in a new column",
+                some(datasets)
+            ),
+            "run `snapshot.sql` of the store at the source once the connector runs",
+        )),
+        Err(trouble) => Some(asked(&what, trouble)),
+    }
 }
 
 #[cfg(test)]

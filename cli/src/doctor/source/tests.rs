@@ -32,6 +32,7 @@ fn source() -> PostgresSource {
         .into(),
         signals: Some(name("signals")),
         heartbeat: Some(name("heartbeat")),
+        ledger: None,
     }
 }
 
@@ -71,6 +72,7 @@ fn healthy() -> SourceFacts {
         )]
         .into()),
         own_tables: Ok([(name("signals"), true), (name("heartbeat"), true)].into()),
+        unread: Ok(Vec::new()),
     }
 }
 
@@ -273,5 +275,14 @@ fn tables_of_ours_are_missed() {
     says(
         &told,
         "fail source shop table public.heartbeat: it does not exist",
+    );
+}
+
+#[test]
+fn what_was_added_and_not_asked_for_is_told() {
+    assert!(!told(|_| ()).contains("snapshots"));
+    says(
+        &told(|facts| facts.unread = Ok(vec!["orders".to_owned()])),
+        "warn source shop snapshots: nobody asked for `orders`",
     );
 }

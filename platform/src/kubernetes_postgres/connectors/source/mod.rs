@@ -9,7 +9,7 @@ use milepost_dsl::model::{Cdc, Dataset, Datastore, Source};
 
 use super::pattern::{columns_entry, table_entry};
 use super::settings::{MAX_RECORD_BYTES, Settings, json_converters, secret, settings};
-use crate::kubernetes_postgres::Served;
+use crate::kubernetes_postgres::{Served, sources};
 use crate::naming::kafka;
 use crate::naming::source_table::SourceTable;
 
@@ -155,5 +155,10 @@ fn signals(captured: &Captured<'_>, all: &mut Settings) {
         ("signal.data.collection".to_owned(), table.to_string()),
         // By rows of that table the source's owner asks for snapshots: docs/changing-streams.md.
         ("signal.enabled.channels".to_owned(), "source".to_owned()),
+        // Nobody is asked who does not tell there what it captures.
+        (
+            "heartbeat.action.query".to_owned(),
+            sources::heartbeat_action(captured.platform, captured.store, captured.datasets),
+        ),
     ]);
 }

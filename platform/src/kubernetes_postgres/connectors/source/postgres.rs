@@ -2,7 +2,6 @@ use milepost_dsl::model::Database;
 
 use super::{Captured, Settings, settings, signals};
 use crate::kubernetes_postgres::connectors::plugin;
-use crate::kubernetes_postgres::sources;
 use crate::naming::kafka;
 use crate::type_mapping::PLACEHOLDER;
 
@@ -30,10 +29,6 @@ pub(super) fn settings_of(captured: &Captured<'_>, database: &Database) -> Setti
         (
             "publication.name".to_owned(),
             kafka::publication(platform, store),
-        ),
-        (
-            "heartbeat.action.query".to_owned(),
-            sources::heartbeat_action(platform, store),
         ),
     ]);
     all
