@@ -14,6 +14,7 @@ mod random;
 mod redelivered;
 mod reference;
 mod shop;
+mod superseded;
 
 /// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.
 fn seed() -> u64 {
