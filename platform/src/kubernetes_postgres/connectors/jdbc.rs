@@ -6,8 +6,9 @@ use crate::kubernetes_postgres::Served;
 
 /// Seconds between tries to reach the platform's database.
 const RETRY_SECONDS: u64 = 5;
-/// How long a sink goes on trying: a day, which is within what topics keep, and after which somebody has to look.
-const RETRY_HOURS: u64 = 24;
+/// How long a sink goes on trying: a restart of the database, and less than a consumer may be silent (`max.poll.interval.ms`,
+/// five minutes). Then it fails, which is seen: some lost connections are never made again by the task that had them.
+const RETRY_SECONDS_IN_ALL: u64 = 240;
 
 /// The settings of Debezium's JDBC sink, for whatever it writes.
 pub(super) fn settings_of(served: &Served<'_>) -> Settings {
@@ -40,7 +41,7 @@ pub(super) fn settings_of(served: &Served<'_>) -> Settings {
     all.extend([
         (
             "flush.max.retries".to_owned(),
-            (RETRY_HOURS * 60 * 60 / RETRY_SECONDS).to_string(),
+            (RETRY_SECONDS_IN_ALL / RETRY_SECONDS).to_string(),
         ),
         (
             "flush.retry.delay.ms".to_owned(),
