@@ -14,7 +14,9 @@ const SHOWN: Duration = Duration::from_secs(60);
 
 /// What every source of these tests holds.
 const TABLES: &str = "
-create table customers (id bigint primary key, name text);
+create table customers (id bigint primary key, name text) partition by range (id);
+create table some_customers partition of customers for values from (0) to (10);
+create table other_customers partition of customers default;
 create table orders (id bigint primary key, customer_id bigint);
 insert into customers select n, 'name ' || n from generate_series(1, 20) n;
 insert into orders select n, n from generate_series(1, 20) n;";
