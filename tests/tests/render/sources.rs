@@ -62,6 +62,7 @@ fn files(tables: &[&str], columns: &str) -> SourceFiles {
                 dataset: name.to_owned(),
                 schema: schema.clone(),
                 table: name.to_owned(),
+                key: Vec::new(),
                 columns: columns.to_owned(),
                 request: (!name.contains('\n')).then(|| format!("request for {name}")),
                 has_large_values: name.contains('\''),
