@@ -9,9 +9,10 @@ mod finding;
 mod report;
 mod source;
 mod streams;
+pub(crate) mod system;
 
 use milepost_job_spec::Outcome;
-use milepost_platform::plan::{ConnectorFile, Plan};
+use milepost_platform::plan::Plan;
 use tokio::task::JoinSet;
 
 use crate::args::{LiveArgs, LiveFormat};
@@ -81,10 +82,12 @@ fn judge(plan: &Plan, facts: &Facts) -> Vec<Finding> {
         address: connect::address(&plan.connect),
     };
     let mut findings = Vec::new();
-    for (source, facts) in &facts.sources {
-        findings.extend(source::judge(source, facts));
+    for (source, answer) in &facts.sources {
+        findings.extend(source::judge(source, answer, &facts.connect));
     }
-    findings.extend(plan.connect.files.iter().filter_map(of_another_kind));
+    for file in &plan.connect.files {
+        findings.extend(source::elsewhere::judge(file, &facts.connect));
+    }
     findings.extend(connectors::judge(&asked, &facts.connect));
     findings.extend(database::judge(
         plan,
@@ -94,60 +97,4 @@ fn judge(plan: &Plan, facts: &Facts) -> Vec<Finding> {
     findings.extend(streams::sinks(plan, &facts.connect, &facts.platform));
     findings.extend(streams::judge(plan, &facts.platform));
     findings
-}
-
-/// A source that only Kafka Connect can ask, and says so.
-fn of_another_kind(file: &ConnectorFile) -> Option<Finding> {
-    let source = file
-        .connectors
-        .iter()
-        .find(|connector| connector.arrivals.is_empty())?;
-    let class = source.config.get("connector.class")?;
-    let kind = class.rsplit('.').next()?.strip_suffix("Connector")?;
-    (kind != "Postgres").then(|| {
-        Finding::pass(
-            &format!("source {}", file.store),
-            format!(
-                "{kind}: Kafka Connect asks it when it validates `{}`; nothing asks it from here",
-                source.name
-            ),
-        )
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use milepost_platform::plan::ConnectorPlan;
-
-    use super::*;
-
-    fn file(class: &str) -> ConnectorFile {
-        ConnectorFile {
-            name: "store_crm".to_owned(),
-            store: "crm".to_owned(),
-            connectors: vec![ConnectorPlan {
-                resource: "crm_source".to_owned(),
-                name: "main.crm.source".to_owned(),
-                config: [("connector.class".to_owned(), class.to_owned())].into(),
-                arrivals: BTreeMap::new(),
-                protected: true,
-                after: None,
-            }],
-        }
-    }
-
-    #[test]
-    fn a_source_that_nobody_asks_from_here_says_who_does() {
-        let found = of_another_kind(&file("io.debezium.connector.mysql.MySqlConnector"));
-        assert_eq!(
-            found.map(|found| found.finding).as_deref(),
-            Some(
-                "MySql: Kafka Connect asks it when it validates `main.crm.source`; nothing asks it from here"
-            )
-        );
-        let postgres = file("io.debezium.connector.postgresql.PostgresConnector");
-        assert_eq!(of_another_kind(&postgres), None);
-    }
 }

@@ -17,6 +17,8 @@ const POSTGRES: &str = "io.debezium.connector.postgresql.PostgresConnector";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PostgresSource {
     pub(crate) store: String,
+    /// The connector that reads it.
+    pub(crate) connector: String,
     pub(crate) host: String,
     pub(crate) port: u16,
     pub(crate) database: String,
@@ -86,14 +88,13 @@ impl PostgresSource {
             connector.config.get("connector.class").map(String::as_str) == Some(POSTGRES)
         })?;
         let setting = |name: &str| connector.config.get(name).map(String::as_str);
-        let files = plan.sources.iter().find(|files| files.store == file.store)?;
-        let tables = files.datasets.iter().map(captured);
+        let files = plan.sources.iter().find(|files| files.store == file.store);
+        let tables = files?.datasets.iter().map(captured);
         let signals = setting("signal.data.collection").map(name);
         let heartbeat = setting("heartbeat.action.query").map(|_| {
             let platform = plan.index.platform.as_str();
             milepost_platform::naming::source::heartbeat_table(platform, &file.store).into()
         });
-        let files = plan.sources.iter().find(|files| files.store == file.store);
         let ledger = files.map(|files| Ledger {
             table: files.captured.clone().into(),
             ids: files
@@ -105,6 +106,7 @@ impl PostgresSource {
         });
         Some(Self {
             store: file.store.clone(),
+            connector: connector.name.clone(),
             host: setting("database.hostname")?.to_owned(),
             port: setting("database.port")?.parse().ok()?,
             database: setting("database.dbname")?.to_owned(),

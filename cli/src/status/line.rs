@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use milepost_job_spec::{Outcome, StreamKey, StreamSpec};
-use milepost_platform::plan::Plan;
+use milepost_platform::plan::{ConnectorPlan, Plan};
 
 use crate::doctor::cause;
+use crate::doctor::system::System;
 use crate::live::connect::{ConnectorFact, Part};
 use crate::live::secret::Secret;
 use crate::live::streams::{Behind, StreamFacts};
@@ -171,36 +172,41 @@ fn line(
         }),
         connectors: of_store
             .flat_map(|file| &file.connectors)
-            .map(|planned| connector(&planned.name, connectors))
+            .map(|planned| connector(planned, connectors))
             .collect(),
     }
 }
 
-fn connector(name: &str, connectors: &Answer<BTreeMap<String, ConnectorFact>>) -> Connector {
+fn connector(
+    planned: &ConnectorPlan,
+    connectors: &Answer<BTreeMap<String, ConnectorFact>>,
+) -> Connector {
+    let class = planned.config.get("connector.class");
+    let system = class.and_then(|class| System::of(class));
     let (state, why) = match connectors {
         Err(_) => ("UNKNOWN".to_owned(), None),
-        Ok(connectors) => match connectors.get(name) {
+        Ok(connectors) => match connectors.get(&planned.name) {
             None => ("MISSING".to_owned(), None),
             Some(fact) => fact.status.as_ref().map_or_else(
                 || ("UNKNOWN".to_owned(), None),
-                |status| worst(&status.connector, &status.tasks),
+                |status| worst(system, &status.connector, &status.tasks),
             ),
         },
     };
     Connector {
-        name: name.to_owned(),
+        name: planned.name.clone(),
         state,
         why,
     }
 }
 
 /// A connector is as well as the worst of its tasks; without one it moves nothing.
-fn worst(connector: &Part, tasks: &[Part]) -> (String, Option<String>) {
+fn worst(system: Option<System>, connector: &Part, tasks: &[Part]) -> (String, Option<String>) {
     let mut parts = std::iter::once(connector).chain(tasks);
     let failed = parts.clone().find(|part| part.state == "FAILED");
     if let Some(part) = failed {
-        let why =
-            cause::known(&part.trace).map_or_else(|| said::line(&part.trace), |cause| cause.what);
+        let why = cause::known(system, &part.trace)
+            .map_or_else(|| said::line(&part.trace), |cause| cause.what);
         return ("FAILED".to_owned(), Some(why));
     }
     let state = parts
@@ -227,7 +233,8 @@ mod tests {
     #[test]
     fn a_connector_is_as_well_as_its_worst_part() {
         let running = part("RUNNING", "");
-        let state = |connector: &Part, tasks: &[Part]| worst(connector, tasks);
+        let state =
+            |connector: &Part, tasks: &[Part]| worst(Some(System::Postgres), connector, tasks);
         assert_eq!(state(&running, &[part("RUNNING", "")]).0, "RUNNING");
         assert_eq!(state(&running, &[]).0, "UNASSIGNED");
         assert_eq!(

@@ -123,6 +123,25 @@ fn single_columns_are_enough_to_read_and_a_full_identity_is_a_key() {
 }
 
 #[test]
+fn a_column_goes_by_the_name_that_the_source_has() {
+    let (platform, mut source) = with_source(logical());
+    let shop = "europe/sales/shop.yaml";
+    // Staging has no quotation mark in a name.
+    platform.model.replace(
+        shop,
+        "key: [order_id, line_no]",
+        "key: [order_id, 'line\"no']",
+    );
+    platform.change(shop, "name: line_no", "name: 'line\"no'");
+    source.run("alter table order_lines rename column line_no to \"line\"\"no\"");
+    told(
+        &platform.doctor(&[]),
+        1,
+        &["pass source shop tables: all 4 exist with their keys"],
+    );
+}
+
+#[test]
 fn a_publication_that_lacks_a_table_leaves_out_deletes_or_holds_more() {
     let (platform, mut source) = with_source(logical());
     source.run("alter publication main__shop drop table orders");
@@ -245,4 +264,73 @@ fn a_slot_that_keeps_too_much_is_told() {
             "remedy: stop the connector, `select pg_drop_replication_slot('main__shop')`",
         ],
     );
+}
+
+/// A platform whose source is a MySQL.
+fn with_mysql() -> Platform {
+    let platform = Platform::new();
+    let shop = "europe/sales/shop.yaml";
+    let text = std::fs::read_to_string(platform.model.path().join(shop)).expect("it is there");
+    // What a MySQL has no type for.
+    let text = ["timestamp with time zone", "jsonb", "uuid"]
+        .iter()
+        .fold(text, |text, &unknown| text.replace(unknown, "text"))
+        .replace("boolean", "integer");
+    platform.model.write(shop, text);
+    platform.change(
+        shop,
+        "postgres: {host: shop-db, port: 5432,",
+        "mysql: {host: shop-db, port: 3306,",
+    );
+    platform
+}
+
+#[test]
+fn a_mysql_passes_only_where_kafka_connect_reached_it() {
+    let platform = with_mysql();
+    told(
+        &platform.doctor(&[]),
+        0,
+        &[
+            "pass source shop: MySQL: Kafka Connect reached it when it validated `main.shop.source`",
+            "pass source shop settings: not read from here: its connector asks for `binlog_format=ROW`",
+        ],
+    );
+    platform.script(|script| {
+        script
+            .plugins
+            .remove("io.debezium.connector.mysql.MySqlConnector");
+    });
+    told(
+        &platform.doctor(&[]),
+        1,
+        &[
+            "warn source shop: MySQL was not examined: Kafka Connect lacks the plugin that would ask it\n     remedy: see the line of the plugin",
+        ],
+    );
+}
+
+#[test]
+fn a_binlog_that_was_purged_has_a_remedy_without_a_slot() {
+    let platform = with_mysql();
+    platform.script(|script| {
+        script.fail(
+            "main.shop.source",
+            "io.debezium.DebeziumException: The connector is trying to read change stream starting at SourceInfo [], but this is \
+             no longer available on the server. Reconfigure the connector to use a snapshot mode when needed.",
+        );
+    });
+    let run = platform.doctor(&[]);
+    told(
+        &run,
+        1,
+        &[
+            "fail connector main.shop.source: task 0 is FAILED: the source no longer has the log at which the connector stopped",
+            "-X PUT 'http://127.0.0.1:",
+            "/connectors/main.shop.source/stop'`; `curl",
+            "/connectors/main.shop.source/offsets'`; `curl",
+            "/connectors/main.shop.source/resume'`",
+        ],
+    );
+    assert!(!run.stdout.contains("slot"), "{run}");
 }

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use milepost_platform::kubernetes_postgres::release_of;
 use milepost_platform::plan::{ConnectPlan, ConnectorPlan, ConnectorResources};
 
-use super::cause;
+use super::cause::{self, Cause, Remedy};
 use super::finding::{Finding, some};
+use super::system::System;
 use crate::live::connect::{ConnectFacts, ConnectorFact, Part};
 use crate::live::said;
 use crate::live::{Answer, Trouble};
@@ -156,7 +157,7 @@ impl Connectors<'_> {
                 findings.extend(self.at_work(&what, planned, found));
             }
         }
-        findings.extend(validated(&what, planned, facts));
+        findings.extend(self.validated(&what, planned, facts));
         if findings.is_empty() {
             let tasks = found
                 .and_then(|found| found.status.as_ref())
@@ -216,21 +217,18 @@ impl Connectors<'_> {
                 ),
             ),
             "FAILED" => {
-                let (why, first) = match cause::known(&part.trace) {
-                    Some(cause) => (cause.what, format!("{}; then ", cause.remedy)),
+                let (why, remedy) = match cause::known(system(planned), &part.trace) {
+                    Some(cause) => (cause.what, self.remedy(planned, &cause.remedy)),
                     None => (
                         said::line(&part.trace),
                         format!(
-                            "the whole trace: `{}`; then ",
-                            self.curl("GET", &path("status"))
+                            "the whole trace: `{}`; then {}",
+                            self.curl("GET", &path("status")),
+                            self.restart(planned)
                         ),
                     ),
                 };
-                Finding::fail(
-                    what,
-                    format!("{who} is FAILED: {why}"),
-                    format!("{first}{}", self.restart(planned)),
-                )
+                Finding::fail(what, format!("{who} is FAILED: {why}"), remedy)
             }
             "UNASSIGNED" | "RESTARTING" => Finding::warn(
                 what,
@@ -259,12 +257,64 @@ impl Connectors<'_> {
         }
     }
 
+    /// What to do until a connector that failed runs again.
+    fn remedy(&self, planned: &ConnectorPlan, remedy: &Remedy) -> String {
+        match remedy {
+            Remedy::First(first) => format!("{first}; then {}", self.restart(planned)),
+            Remedy::Anew => {
+                let curl = |method, action: &str| {
+                    self.curl(method, &format!("/connectors/{}/{action}", planned.name))
+                };
+                // A source without a slot has nothing there that has to go.
+                let slot = planned.config.get("slot.name").map_or_else(String::new, |slot| {
+                    format!("if it is still there, `select pg_drop_replication_slot('{slot}')` at the source; ")
+                });
+                format!(
+                    "it takes a new snapshot of everything: `{}`; {slot}`{}`; `{}`. What that does not bring back: \
+                     docs/changing-streams.md",
+                    curl("PUT", "stop"),
+                    curl("DELETE", "offsets"),
+                    curl("PUT", "resume")
+                )
+            }
+        }
+    }
+
     fn restart(&self, planned: &ConnectorPlan) -> String {
         let path = format!("/connectors/{}/restart?includeTasks=true", planned.name);
         format!(
             "`{}`; it goes on where it stopped",
             self.curl("POST", &path)
         )
+    }
+
+    /// What Kafka Connect says of the planned settings, having tried them with its own secrets.
+    fn validated(&self, what: &str, planned: &ConnectorPlan, facts: &ConnectFacts) -> Vec<Finding> {
+        match facts.validations.get(&planned.name) {
+            // Its class is missing, which has its own line.
+            None => Vec::new(),
+            Some(Err(trouble)) => vec![Finding::warn(
+                what,
+                format!("Kafka Connect could not validate its settings: {trouble}"),
+                "a source that does not answer lets a validation wait: see whether the workers reach it",
+            )],
+            Some(Ok(validation)) => validation
+                .errors
+                .iter()
+                .flat_map(|(setting, errors)| errors.iter().map(move |error| (setting, error)))
+                .map(|(setting, error)| {
+                    let setting = said::line(setting);
+                    let remedy = match cause::known(system(planned), error) {
+                        Some(Cause { remedy: Remedy::First(first), .. }) => first,
+                        Some(Cause { remedy: Remedy::Anew, .. }) => self.remedy(planned, &Remedy::Anew),
+                        None => "mend what it names, in the model or at the source; the secrets it uses are in the \
+                                 environment of Kafka Connect's workers"
+                            .to_owned(),
+                    };
+                    Finding::fail(what, format!("Kafka Connect refuses `{setting}`: {error}"), remedy)
+                })
+                .collect(),
+        }
     }
 
     /// Connectors that have our names and are not in the plan.
@@ -298,6 +348,10 @@ fn class(connector: &ConnectorPlan) -> Option<&str> {
     connector.config.get("connector.class").map(String::as_str)
 }
 
+fn system(connector: &ConnectorPlan) -> Option<System> {
+    System::of(class(connector)?)
+}
+
 /// Settings that are not the plan's: names only, a value may be a secret.
 fn edited(
     what: &str,
@@ -329,34 +383,6 @@ fn edited(
             format!("`milepost render`, then {apply}, which makes them the plan's"),
         )
     })
-}
-
-/// What Kafka Connect says of the planned settings, having tried them with its own secrets.
-fn validated(what: &str, planned: &ConnectorPlan, facts: &ConnectFacts) -> Vec<Finding> {
-    match facts.validations.get(&planned.name) {
-        // Its class is missing, which has its own line.
-        None => Vec::new(),
-        Some(Err(trouble)) => vec![Finding::warn(
-            what,
-            format!("Kafka Connect could not validate its settings: {trouble}"),
-            "a source that does not answer lets a validation wait: see whether the workers reach it",
-        )],
-        Some(Ok(validation)) => validation
-            .errors
-            .iter()
-            .flat_map(|(setting, errors)| errors.iter().map(move |error| (setting, error)))
-            .map(|(setting, error)| {
-                let setting = said::line(setting);
-                let remedy = match cause::known(error) {
-                    Some(cause) => cause.remedy,
-                    None => "mend what it names, in the model or at the source; the secrets it uses are in the \
-                             environment of Kafka Connect's workers"
-                        .to_owned(),
-                };
-                Finding::fail(what, format!("Kafka Connect refuses `{setting}`: {error}"), remedy)
-            })
-            .collect(),
-    }
 }
 
 #[cfg(test)]

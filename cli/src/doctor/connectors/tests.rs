@@ -103,6 +103,45 @@ fn a_failed_task_shows_its_cause_and_how_it_is_restarted() {
 }
 
 #[test]
+fn a_log_that_is_gone_takes_a_new_snapshot() {
+    let source = |class: &str, slot: Option<&str>| {
+        let mut plan = plan();
+        let connector = &mut plan.files[0].connectors[0];
+        connector.config = [("connector.class".to_owned(), class.to_owned())].into();
+        let slot = slot.map(|slot| ("slot.name".to_owned(), slot.to_owned()));
+        connector.config.extend(slot);
+        let asked = Connectors {
+            platform: "main",
+            plan: &plan,
+            address: "http://connect:8083".to_owned(),
+        };
+        let mut facts = healthy();
+        facts.connectors = Ok(connectors(json!({"main.shop.sink": {"status": {
+            "connector": {"state": "RUNNING"},
+            "tasks": [{"id": 0, "state": "FAILED", "trace": "but this is no longer available on the server"}]
+        }}})));
+        text(&judge(&asked, &Ok(facts)))
+    };
+    let login = "curl -sS -u \"$API_USER:$API_PASSWORD\"";
+    let path = "http://connect:8083/connectors/main.shop.sink";
+    let drop =
+        "if it is still there, `select pg_drop_replication_slot('main__shop')` at the source; ";
+    for (class, slot, drop) in [
+        ("postgresql.PostgresConnector", Some("main__shop"), drop),
+        ("mysql.MySqlConnector", None, ""),
+        ("oracle.OracleConnector", None, ""),
+    ] {
+        let told = source(&format!("io.debezium.connector.{class}"), slot);
+        let remedy = format!(
+            "remedy: it takes a new snapshot of everything: `{login} -X PUT '{path}/stop'`; {drop}`{login} -X DELETE \
+             '{path}/offsets'`; `{login} -X PUT '{path}/resume'`"
+        );
+        assert!(told.contains(&remedy), "{told}");
+        assert!(!told.contains("it goes on where it stopped"), "{told}");
+    }
+}
+
+#[test]
 fn an_unknown_failure_shows_the_first_line_and_no_more() {
     let told = in_state(
         json!({"connector": {"state": "FAILED", "trace": "a.b.Broken: odd\n\tat row 'Ann'"}, "tasks": []}),

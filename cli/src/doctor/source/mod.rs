@@ -1,5 +1,6 @@
 //! A source: what the connector needs of it.
 
+pub(super) mod elsewhere;
 mod slot;
 mod table;
 
@@ -7,6 +8,7 @@ use std::collections::BTreeSet;
 
 use super::clock;
 use super::finding::{Finding, some};
+use crate::live::connect::ConnectFacts;
 use crate::live::source::{PostgresSource, SourceFacts, SourceServer, TableName};
 use crate::live::{Answer, Trouble};
 
@@ -14,11 +16,15 @@ use crate::live::{Answer, Trouble};
 const OLDEST_SERVER: i32 = 130_000;
 
 /// Everything that is to be said about a source Postgres.
-pub(super) fn judge(source: &PostgresSource, facts: &Answer<SourceFacts>) -> Vec<Finding> {
+pub(super) fn judge(
+    source: &PostgresSource,
+    facts: &Answer<SourceFacts>,
+    connect: &Answer<ConnectFacts>,
+) -> Vec<Finding> {
     let what = format!("source {}", source.store);
     let facts = match facts {
         Ok(facts) => facts,
-        Err(trouble) => return vec![door(&what, source, trouble)],
+        Err(trouble) => return vec![door(&what, source, trouble, connect)],
     };
     let mut findings = Vec::new();
     match &facts.server {
@@ -34,12 +40,22 @@ pub(super) fn judge(source: &PostgresSource, facts: &Answer<SourceFacts>) -> Vec
     findings
 }
 
-/// What to do where the source lets nobody in. Where the environment has no credential, Kafka Connect has tried its own.
-fn door(what: &str, source: &PostgresSource, trouble: &Trouble) -> Finding {
+/// What to do where the source lets nobody in. Where the environment has no credential, Kafka Connect may have tried its own.
+fn door(
+    what: &str,
+    source: &PostgresSource,
+    trouble: &Trouble,
+    connect: &Answer<ConnectFacts>,
+) -> Finding {
     match trouble {
         Trouble::Unconfigured(_) => Finding::warn(
             what,
-            format!("{trouble}; Kafka Connect has tried its settings instead"),
+            match elsewhere::tried(&source.connector, connect) {
+                Ok(()) => format!("{trouble}; Kafka Connect has tried its settings instead"),
+                Err(untried) => {
+                    format!("{trouble}; nor was it examined otherwise: {}", untried.why)
+                }
+            },
             format!(
                 "set `{}` and `{}` to have slot, publication and tables examined too",
                 source.user_variable, source.password_variable

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::doctor::finding::{Grade, outcome};
 use crate::doctor::report;
+use crate::live::connect::{Server, Validation};
 use crate::live::source::{Captured, Publication, Slot, SourceTable};
 
 fn name(name: &str) -> TableName {
@@ -15,6 +16,7 @@ fn name(name: &str) -> TableName {
 fn source() -> PostgresSource {
     PostgresSource {
         store: "shop".to_owned(),
+        connector: "main.shop.source".to_owned(),
         host: "shop-db".to_owned(),
         port: 5432,
         database: "shop".to_owned(),
@@ -79,7 +81,7 @@ fn healthy() -> SourceFacts {
 fn told(change: impl FnOnce(&mut SourceFacts)) -> String {
     let mut facts = healthy();
     change(&mut facts);
-    report::human(&judge(&source(), &Ok(facts)), false)
+    report::human(&judge(&source(), &Ok(facts), &down()), false)
 }
 
 #[track_caller]
@@ -108,7 +110,7 @@ fn change_table(facts: &mut SourceFacts, change: impl FnOnce(&mut SourceTable)) 
 
 #[test]
 fn a_healthy_source_passes_whole() {
-    let findings = judge(&source(), &Ok(healthy()));
+    let findings = judge(&source(), &Ok(healthy()), &down());
     let told = report::human(&findings, false);
     assert!(
         findings.iter().all(|finding| finding.grade == Grade::Pass),
@@ -120,16 +122,35 @@ fn a_healthy_source_passes_whole() {
     );
 }
 
+/// A Kafka Connect that nobody reaches.
+fn down() -> Answer<ConnectFacts> {
+    Err(Trouble::Unreachable("Connection refused".to_owned()))
+}
+
 #[test]
 fn without_a_credential_it_is_a_warning_and_says_who_asked_instead() {
-    let trouble = Trouble::Unconfigured(vec!["READER_PASSWORD".to_owned()]);
-    let findings = judge(&source(), &Err(trouble));
-    let told = report::human(&findings, false);
+    let trouble = || Trouble::Unconfigured(vec!["READER_PASSWORD".to_owned()]);
+    let validated = ConnectFacts {
+        server: Server {
+            version: "4.3.0".to_owned(),
+        },
+        plugins: Ok(Vec::new()),
+        connectors: Ok(BTreeMap::new()),
+        validations: [("main.shop.source".to_owned(), Ok(Validation::default()))].into(),
+        offsets: BTreeMap::new(),
+    };
+    let findings = judge(&source(), &Err(trouble()), &Ok(validated));
     says(
-        &told,
+        &report::human(&findings, false),
         "warn source shop: not asked: the environment has no READER_PASSWORD; Kafka Connect has tried",
     );
     assert_eq!(outcome(&findings).code(), 0);
+    let findings = judge(&source(), &Err(trouble()), &down());
+    says(
+        &report::human(&findings, false),
+        "warn source shop: not asked: the environment has no READER_PASSWORD; nor was it examined otherwise: \
+         Kafka Connect: cannot be reached: Connection refused",
+    );
 }
 
 #[test]
