@@ -235,8 +235,7 @@ fn what_a_mariadb_commits_arrives_whole_although_connect_is_killed_inside_a_tran
     let interval = ("offset.flush.interval.ms".to_owned(), "100".to_owned());
     settings.settings.extend([interval]);
     let stack = Stack::start(settings).expect("the stack starts");
-    // Without it, servers from 11.4 on do not write where an event stands in the log.
-    let source = MariaDb::start(&["--loose-binlog-legacy-event-pos=ON"]).expect("MariaDB starts");
+    let source = MariaDb::start(&[]).expect("MariaDB starts");
     source.run(TABLES).expect("tables are made");
     source.run(AUDIT).expect("triggers are made");
     let mut pipeline = Pipeline::new(&stack);
@@ -257,6 +256,19 @@ fn what_a_mariadb_commits_arrives_whole_although_connect_is_killed_inside_a_tran
             .contains("TURN OFF binlog_transaction_compression"),
         "{refused}"
     );
+    source
+        .run("set global binlog_legacy_event_pos = OFF")
+        .expect("it is what 11.4 does by default");
+    let refused = source.run(&prepare).expect_err("rows have no positions");
+    assert!(
+        refused
+            .to_string()
+            .contains("TURN ON binlog_legacy_event_pos"),
+        "{refused}"
+    );
+    source
+        .run("set global binlog_legacy_event_pos = ON")
+        .expect("the remedy");
     source
         .run(&format!(
             "set @reader = '''{}''@''%''';\n{prepare}",

@@ -82,6 +82,8 @@ impl MariaDb {
                 "--log-bin=binlog",
                 "--binlog-format=ROW",
                 "--binlog-row-image=FULL",
+                // Servers from 11.4 on do not write where an event stands in the log, unless they are told to.
+                "--loose-binlog-legacy-event-pos=ON",
             ])
             .args([
                 "--default-time-zone=+00:00",

@@ -100,8 +100,8 @@ fn settings(what: &str, system: System) -> Option<Finding> {
         System::MariaDb => Some(Finding::warn(
             &what,
             format!(
-                "nobody has looked for `gtid_strict_mode=ON` and, from 11.4 on, `binlog_legacy_event_pos=ON`, without which \
-                 the order of events is not sure; {OF_ROWS}"
+                "nobody has looked for `gtid_strict_mode=ON`, without which the numbers of transactions may go back where the \
+                 source is a replica; {OF_ROWS}, `prepare.sql` for `binlog_legacy_event_pos=ON` from 11.4 on"
             ),
             "at the source: `show global variables where variable_name in ('gtid_strict_mode', 'binlog_legacy_event_pos', \
              'binlog_format', 'binlog_row_image')`",
