@@ -6,9 +6,9 @@ use crate::kubernetes_postgres::Served;
 
 /// Seconds between tries to reach the platform's database.
 const RETRY_SECONDS: u64 = 5;
-/// How long a sink goes on trying: a restart of the database, and less than a consumer may be silent (`max.poll.interval.ms`,
-/// five minutes). Then it fails, which is seen: some lost connections are never made again by the task that had them.
-const RETRY_SECONDS_IN_ALL: u64 = 240;
+/// How long a sink goes on trying: a restart of the database. Then it fails, which is seen: some lost connections are never
+/// made again by the task that had them, and one that tries in vain keeps its partitions from a task that would not.
+const RETRY_SECONDS_IN_ALL: u64 = 60;
 
 /// The settings of Debezium's JDBC sink, for whatever it writes.
 pub(super) fn settings_of(served: &Served<'_>) -> Settings {
