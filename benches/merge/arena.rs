@@ -200,6 +200,7 @@ impl<'a> Arena<'a> {
             Strategy::Milestoned {
                 versions: Versions::All,
             } => include_str!("../floor/all.sql"),
+            Strategy::Append => unreachable!("no floor is measured for appending"),
         };
         let mut text = text.replace("floor.", &format!("{}.", floor.schema()));
         if floor == Floor::WithEquality {

@@ -4,8 +4,8 @@
 //! Rows are made in the server, from numbers alone: the same batch is the same for everybody.
 
 use milepost_job_spec::{
-    ColumnSpec, DatasetSpec, Limits, PgIdent, Placeholder, STREAM_SPEC_VERSION, SourcePosition,
-    Strategy, StreamKey, StreamSpec, TableRef,
+    ColumnSpec, DatasetPolicy, DatasetSpec, Input, Limits, PgIdent, Placeholder,
+    STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamKey, StreamSpec, TableRef,
 };
 
 /// Name and type of the columns; a large value may be unchanged, and then staging holds a placeholder.
@@ -62,6 +62,7 @@ pub(crate) fn spec(schema: &str, strategy: Strategy) -> StreamSpec {
             store: "shop".to_owned(),
             dataset: Some("customers".to_owned()),
         },
+        input: Input::Events,
         source: SourcePosition::Postgres,
         datasets: vec![DatasetSpec {
             name: "customers".to_owned(),
@@ -71,7 +72,9 @@ pub(crate) fn spec(schema: &str, strategy: Strategy) -> StreamSpec {
             merge: table(schema, ""),
             live: partition("__live"),
             closed: partition("__closed"),
+            source_table: None,
             strategy,
+            policy: DatasetPolicy::default(),
             key: vec![ident("id")],
             columns: columns.collect(),
             views: Vec::new(),
@@ -81,6 +84,7 @@ pub(crate) fn spec(schema: &str, strategy: Strategy) -> StreamSpec {
             max_rows: 10_000_000,
             max_quarantined: 1000,
             incomplete_transaction_seconds: 600,
+            staged_seconds: 7 * 24 * 60 * 60,
         },
     }
 }

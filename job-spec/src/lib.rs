@@ -9,8 +9,10 @@
 mod column;
 mod digest;
 mod ident;
+mod input;
 mod outcome;
 mod plan;
+mod policy;
 mod position;
 mod strategy;
 mod stream;
@@ -18,11 +20,13 @@ mod stream;
 pub use column::{ColumnSpec, Placeholder};
 pub use digest::Digest;
 pub use ident::{IdentError, MAX_IDENT_BYTES, PgIdent, TableRef};
+pub use input::{ImageSource, ImageSourceKind, Input};
 pub use outcome::Outcome;
 pub use plan::{
     CONTROL_SCHEMA, CONTROL_VERSION, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION,
     PlanError, PlatformPlan, StreamEntry, WorkspaceSchema, environment,
 };
+pub use policy::{DatasetPolicy, OnResnapshot, OnTruncate};
 pub use position::{SourcePosition, StagingColumn};
 pub use strategy::{Strategy, Versions};
 pub use stream::{
@@ -66,7 +70,7 @@ pub mod staging {
     pub const SNAPSHOT: &str = "__snapshot";
 }
 
-/// Names of the columns that a milestoned table has beside the dataset's own: `merge.md`, "Milestoned".
+/// Names of the columns that a milestoned or append table has beside the dataset's own: `merge.md`, "Milestoned".
 pub mod milestone {
     /// When the version came in.
     pub const IN: &str = "dp_in";
@@ -74,4 +78,6 @@ pub mod milestone {
     pub const OUT: &str = "dp_out";
     /// Commit time at the source of the event that made the version; null for snapshot rows.
     pub const SOURCE_TS: &str = "dp_source_ts";
+    /// The operation of an appended row: `c`, `u`, `d`, `r` or `t`.
+    pub const OP: &str = "dp_op";
 }

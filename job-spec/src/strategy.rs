@@ -11,6 +11,8 @@ pub enum Strategy {
         /// Which versions are kept.
         versions: Versions,
     },
+    /// Every staged row that is no replay, with `dp_in` and `dp_op`: for datasets without a key.
+    Append,
 }
 
 /// Which versions of a row a milestoned table keeps.

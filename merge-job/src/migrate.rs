@@ -7,7 +7,10 @@ use crate::error::Error;
 use crate::session::Session;
 
 /// The steps in order; a step's number is its place, from 1. A released step never changes.
-const STEPS: [&str; 1] = [include_str!("migrations/0001_control.sql")];
+const STEPS: [&str; 2] = [
+    include_str!("migrations/0001_control.sql"),
+    include_str!("migrations/0002_whole_engine.sql"),
+];
 
 /// Serialises concurrent migrations: held to the end of the transaction. The number means nothing.
 const LOCK: &str = "select pg_advisory_xact_lock(5714931846264118)";

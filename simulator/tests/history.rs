@@ -5,8 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milepost_job_spec::{
-    ColumnSpec, DatasetSpec, Limits, Placeholder, STREAM_SPEC_VERSION, SourcePosition, Strategy,
-    StreamKey, StreamSpec, TableRef,
+    ColumnSpec, DatasetPolicy, DatasetSpec, Input, Limits, Placeholder, STREAM_SPEC_VERSION,
+    SourcePosition, Strategy, StreamKey, StreamSpec, TableRef,
 };
 use milepost_simulator::{History, Op, Round, Settings, StagedRow, Truth, value};
 
@@ -34,7 +34,9 @@ fn dataset(name: &str, key: &[&str], columns: Vec<ColumnSpec>) -> DatasetSpec {
         merge: table("main"),
         live: None,
         closed: None,
+        source_table: None,
         strategy: Strategy::LiveOnly,
+        policy: DatasetPolicy::default(),
         key: key.iter().map(|name| name.parse().unwrap()).collect(),
         columns,
         views: Vec::new(),
@@ -49,6 +51,7 @@ fn spec() -> StreamSpec {
             store: "shop".to_owned(),
             dataset: None,
         },
+        input: Input::Events,
         source: SourcePosition::Postgres,
         datasets: vec![
             dataset(
@@ -75,6 +78,7 @@ fn spec() -> StreamSpec {
             max_rows: 100,
             max_quarantined: 10,
             incomplete_transaction_seconds: 60,
+            staged_seconds: 7 * 24 * 60 * 60,
         },
     }
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use flate2::read::GzDecoder;
 use milepost_job_spec::{
-    ColumnSpec, DatasetSpec, Limits, Placeholder, STREAM_SPEC_VERSION, SourcePosition, Strategy,
-    StreamKey, StreamSpec, TableRef,
+    ColumnSpec, DatasetPolicy, DatasetSpec, Input, Limits, Placeholder, STREAM_SPEC_VERSION,
+    SourcePosition, Strategy, StreamKey, StreamSpec, TableRef,
 };
 use milepost_simulator::{Image, Op, StagedRow};
 
@@ -82,6 +82,7 @@ pub fn stream(strategy: Strategy) -> StreamSpec {
             store: "shop".to_owned(),
             dataset: None,
         },
+        input: Input::Events,
         source: SourcePosition::Postgres,
         datasets,
         transactions: None,
@@ -89,6 +90,7 @@ pub fn stream(strategy: Strategy) -> StreamSpec {
             max_rows: 100_000,
             max_quarantined: 1000,
             incomplete_transaction_seconds: 600,
+            staged_seconds: 7 * 24 * 60 * 60,
         },
     }
 }
@@ -127,7 +129,9 @@ pub fn dataset(
         merge: table("main", ""),
         live: partition("__live"),
         closed: partition("__closed"),
+        source_table: None,
         strategy,
+        policy: DatasetPolicy::default(),
         key: key.iter().map(|name| ident(name)).collect(),
         columns: columns
             .iter()

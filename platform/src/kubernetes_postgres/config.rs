@@ -13,6 +13,8 @@ pub const DEFAULT_MAX_ROWS: u64 = 100_000;
 pub const DEFAULT_MAX_QUARANTINED: u64 = 1_000;
 /// Seconds that a lagging sink may take to bring the rest of a transaction: longer than a restart of Kafka Connect.
 pub const DEFAULT_INCOMPLETE_TRANSACTION_SECONDS: u64 = 900;
+/// A week: long enough to rebuild a table from staging after a bad change of the model.
+pub const DEFAULT_STAGED_SECONDS: u64 = 7 * 24 * 60 * 60;
 /// Processor of a merge pod: the work is the database's, the pod waits.
 pub const DEFAULT_CPU: (&str, &str) = ("50m", "500m");
 /// Memory of a merge pod: the client stays below 64 MiB whatever the batch.

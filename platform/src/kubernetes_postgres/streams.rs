@@ -7,15 +7,15 @@ use milepost_dsl::model::{Column, Datastore, Retention};
 use milepost_dsl::scalar::CredentialType;
 use milepost_dsl::spec::{self, SourceKind};
 use milepost_job_spec::{
-    ColumnSpec, DatabaseAddress, DatasetSpec, Digest, Limits, ModelVersion, PLATFORM_PLAN_VERSION,
-    PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamEntry, StreamKey,
-    StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
+    ColumnSpec, DatabaseAddress, DatasetPolicy, DatasetSpec, Digest, Input, Limits, ModelVersion,
+    PLATFORM_PLAN_VERSION, PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy,
+    StreamEntry, StreamKey, StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
 };
 
 use super::topics::StoreTopics;
 use super::{
-    DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_ROWS, Served,
-    credential_store,
+    DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_ROWS,
+    DEFAULT_STAGED_SECONDS, Served, credential_store,
 };
 use crate::naming;
 use crate::naming::postgres as names;
@@ -104,6 +104,7 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     StreamSpec {
         version: STREAM_SPEC_VERSION,
         stream: key(served, ingest),
+        input: Input::Events,
         source: position(store.ingestion.kind()),
         datasets,
         transactions: (ingest.together && topics.transactions.is_some())
@@ -115,6 +116,7 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
                 .map_or(DEFAULT_MAX_ROWS, |max_rows| max_rows.value.get()),
             max_quarantined: DEFAULT_MAX_QUARANTINED,
             incomplete_transaction_seconds: DEFAULT_INCOMPLETE_TRANSACTION_SECONDS,
+            staged_seconds: DEFAULT_STAGED_SECONDS,
         },
     }
 }
@@ -168,7 +170,9 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
         merge: names::merge_table(platform, store, name),
         live: partition(names::live_partition),
         closed: partition(names::closed_partition),
+        source_table: None,
         strategy,
+        policy: DatasetPolicy::default(),
         key: dataset
             .key_columns()
             .map(|column| names::column(&column.name))

@@ -148,7 +148,7 @@ fn a_spec_of_another_version_is_refused() {
     says(
         &run,
         Outcome::Usage,
-        &["version 99", "reads version 1", "customers.json"],
+        &["version 99", "reads versions 1 to 2", "customers.json"],
     );
     assert_eq!(state(&mut database), before);
 }

@@ -4,8 +4,8 @@
 
 use acceptance::{Database, Job, Run, publish_model, shop};
 use milepost_job_spec::{
-    DatasetSpec, Limits, PgIdent, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamKey,
-    StreamSpec, Versions, ViewSpec,
+    DatasetPolicy, DatasetSpec, Input, Limits, PgIdent, STREAM_SPEC_VERSION, SourcePosition,
+    Strategy, StreamKey, StreamSpec, Versions, ViewSpec,
 };
 
 mod additive;
@@ -57,6 +57,7 @@ fn stream(mut dataset: DatasetSpec) -> StreamSpec {
             store: "shop".to_owned(),
             dataset: Some(dataset.name.clone()),
         },
+        input: Input::Events,
         source: SourcePosition::Postgres,
         datasets: vec![dataset],
         transactions: None,
@@ -64,6 +65,7 @@ fn stream(mut dataset: DatasetSpec) -> StreamSpec {
             max_rows: 1000,
             max_quarantined: 10,
             incomplete_transaction_seconds: 600,
+            staged_seconds: 7 * 24 * 60 * 60,
         },
     }
 }

@@ -1,0 +1,48 @@
+use serde::{Deserialize, Serialize};
+
+/// Where the staged rows of a stream come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A sink of Kafka Connect, or whatever writes the same shape, stages change events.
+    #[default]
+    Events,
+    /// The merge job itself reads a full image of every table before it merges, in one snapshot of the source, and stages it
+    /// as a snapshot: rows that are missing in it are deletes, with the guard of
+    /// [`DatasetPolicy::max_missing_percent`](crate::DatasetPolicy::max_missing_percent).
+    Image(ImageSource),
+}
+
+/// The database whose tables are read as images. Never a password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageSource {
+    /// Which kind of database.
+    pub kind: ImageSourceKind,
+    /// The host.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The database.
+    pub database: String,
+    /// The environment variable that holds the user.
+    pub user_variable: String,
+    /// The environment variable that holds the password.
+    pub password_variable: String,
+}
+
+/// A kind of database that images can be read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageSourceKind {
+    /// PostgreSQL.
+    Postgres,
+}
+
+impl Input {
+    /// Do others stage change events?
+    #[must_use]
+    pub const fn is_events(&self) -> bool {
+        matches!(self, Self::Events)
+    }
+}

@@ -1,0 +1,1 @@
+-- What the engine keeps besides progress and metrics. Everything here is added; a release of version 1 reads on.
