@@ -5,8 +5,11 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 mod bad_input;
+mod clock;
 mod cluster;
+mod concurrent;
 mod cost;
+mod keys;
 mod kill;
 mod mended;
 mod position;
@@ -15,6 +18,7 @@ mod redelivered;
 mod reference;
 mod shop;
 mod superseded;
+mod version_before;
 
 /// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.
 fn seed() -> u64 {
