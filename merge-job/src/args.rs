@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Merge(MergeArguments),
     /// Prove the invariants of merged rows and of the control rows
     Verify(VerifyArguments),
+    /// Make the views of all workspaces what the published plans say, and drop those that nobody wants
+    ReconcileViews(ReconcileViewsArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell
@@ -108,6 +110,16 @@ pub(crate) enum Format {
     Human,
     /// For programs, with a version
     Json,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  merge-job reconcile-views --dry-run\n  merge-job reconcile-views"
+)]
+pub(crate) struct ReconcileViewsArguments {
+    /// Print what would change, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

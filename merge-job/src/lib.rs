@@ -13,6 +13,7 @@ pub mod error;
 pub mod merge;
 pub mod migrate;
 pub mod publish;
+pub mod reconcile_views;
 pub mod retry;
 mod run;
 pub mod secret;

@@ -9,6 +9,7 @@ use clap::{CommandFactory as _, Parser as _};
 use milepost_job_spec::{Outcome, StreamKey, StreamSpec};
 use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
+use milepost_merge_job::reconcile_views;
 use milepost_merge_job::session::Session;
 use milepost_merge_job::verify::{self, Scope};
 use milepost_merge_job::{
@@ -17,7 +18,8 @@ use milepost_merge_job::{
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{
-    Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments, VerifyArguments,
+    Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments,
+    ReconcileViewsArguments, VerifyArguments,
 };
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Publish(arguments) => runtime.block_on(publish(&arguments)),
         Command::Merge(arguments) => runtime.block_on(merge(arguments)),
         Command::Verify(arguments) => runtime.block_on(verify(arguments)),
+        Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -153,6 +156,25 @@ async fn verify(arguments: VerifyArguments) -> Result<Outcome, Error> {
         Format::Json => report.to_json(),
     })?;
     Ok(if report.findings.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Findings
+    })
+}
+
+async fn reconcile_views(arguments: &ReconcileViewsArguments) -> Result<Outcome, Error> {
+    let mode = if arguments.dry_run {
+        reconcile_views::Mode::DryRun
+    } else {
+        reconcile_views::Mode::Write
+    };
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    let reconciled = reconcile_views::reconcile_views(&session, mode).await?;
+    print(&format!("{reconciled}\n"))?;
+    for (place, error) in &reconciled.failures {
+        tell(error, &format!("{place}: "));
+    }
+    Ok(if reconciled.failures.is_empty() {
         Outcome::Done
     } else {
         Outcome::Findings

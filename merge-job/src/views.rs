@@ -126,7 +126,7 @@ fn of_view(dataset: &DatasetSpec, view: &ViewSpec, catalog: &Catalog) -> Option<
                 } else {
                     "makes it again"
                 };
-                statements.extend(creation(&definitions, view));
+                statements.extend(creation(&definitions, view, catalog));
                 step(what, statements)
             }
             Err(refusal) => Some(Change::Refuse(refusal)),
@@ -137,7 +137,7 @@ fn of_view(dataset: &DatasetSpec, view: &ViewSpec, catalog: &Catalog) -> Option<
         .filter(|definition| {
             found(definition, catalog).is_some_and(|found| !found.readers.contains(&view.role))
         })
-        .map(|definition| grant(definition, view))
+        .map(|definition| grant(definition, &view.role))
         .collect();
     if unreadable.is_empty() {
         return None;
@@ -192,7 +192,7 @@ pub fn around(
     }
     all.extend(statements);
     for (view, group) in &groups {
-        all.extend(creation(group, view));
+        all.extend(creation(group, view, catalog));
     }
     vec![Change::Make(Step {
         object: Object::Table(dataset.merge.clone()),
@@ -356,7 +356,8 @@ fn removal(group: &[Definition], catalog: &Catalog) -> Result<Vec<String>, Refus
     Ok(statements)
 }
 
-fn creation(group: &[Definition], view: &ViewSpec) -> Vec<String> {
+/// The statements that make a group. Whoever could read what stood there before may read it again.
+fn creation(group: &[Definition], view: &ViewSpec, catalog: &Catalog) -> Vec<String> {
     let mut statements = Vec::new();
     for definition in group {
         statements.push(definition.create.clone());
@@ -368,13 +369,21 @@ fn creation(group: &[Definition], view: &ViewSpec) -> Vec<String> {
         if definition.kind == Kind::Function {
             statements.push(format!("revoke all on {} from public", definition.sql()));
         }
-        statements.push(grant(definition, view));
+        statements.push(grant(definition, &view.role));
+        let others = found(definition, catalog).map(|found| found.readers);
+        for role in others
+            .into_iter()
+            .flatten()
+            .filter(|role| **role != view.role)
+        {
+            statements.push(grant(definition, role));
+        }
     }
     statements
 }
 
-fn grant(definition: &Definition, view: &ViewSpec) -> String {
-    let role = view.role.quoted();
+fn grant(definition: &Definition, role: &PgIdent) -> String {
+    let role = role.quoted();
     match definition.kind {
         Kind::View => format!("grant select on {} to {role}", definition.name.quoted()),
         Kind::Function => format!("grant execute on {} to {role}", definition.sql()),

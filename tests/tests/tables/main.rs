@@ -4,14 +4,15 @@
 
 use acceptance::{Database, Job, Run, publish_model, shop};
 use milepost_job_spec::{
-    DatasetPolicy, DatasetSpec, Input, Limits, PgIdent, STREAM_SPEC_VERSION, SourcePosition,
-    Strategy, StreamKey, StreamSpec, Versions, ViewSpec,
+    DatasetSpec, Input, Limits, PgIdent, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamKey,
+    StreamSpec, Versions, ViewSpec,
 };
 
 mod additive;
 mod command;
 mod locks;
 mod publish;
+mod reconcile_views;
 mod refused;
 mod verify;
 mod views;
