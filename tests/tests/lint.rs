@@ -36,7 +36,12 @@ fn the_documentation_of_rules_is_that_of_the_rules() {
 fn lint_keeps_the_names_that_tables_need() {
     assert_eq!(
         RESERVED,
-        [milestone::IN, milestone::OUT, milestone::SOURCE_TS]
+        [
+            milestone::IN,
+            milestone::OUT,
+            milestone::SOURCE_TS,
+            milestone::OP
+        ]
     );
     for column in SourcePosition::ALL
         .into_iter()

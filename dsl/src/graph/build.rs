@@ -60,6 +60,7 @@ impl History {
     const fn of(retention: Retention) -> Self {
         match retention {
             Retention::LiveOnly => Self::LiveOnly,
+            Retention::Append => Self::Append,
             Retention::Milestoned { minimum, versions } => Self::Milestoned {
                 minimum: minimum.value,
                 versions,
@@ -71,6 +72,8 @@ impl History {
     fn strictest(self, other: Self) -> Self {
         match (self, other) {
             (Self::LiveOnly, history) | (history, Self::LiveOnly) => history,
+            // The rule `append` lets nobody ask for both.
+            (Self::Append, history) | (history, Self::Append) => history,
             (
                 Self::Milestoned { minimum, versions },
                 Self::Milestoned {

@@ -56,6 +56,8 @@ pub enum History {
         /// The most versions that any consumer needs.
         versions: Versions,
     },
+    /// Every event as a row of its own.
+    Append,
 }
 
 /// A group that reads.

@@ -164,6 +164,7 @@ impl std::fmt::Display for History {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::LiveOnly => f.write_str("live-only"),
+            Self::Append => f.write_str("append"),
             Self::Milestoned { minimum, versions } => {
                 write!(f, "milestoned for {minimum} ({versions})")
             }
@@ -175,6 +176,7 @@ impl History {
     fn json(self) -> Value {
         match self {
             Self::LiveOnly => json!("live-only"),
+            Self::Append => json!("append"),
             Self::Milestoned { minimum, versions } => json!({
                 "milestoned": {
                     "minimumSeconds": minimum.seconds(),

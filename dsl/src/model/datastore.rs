@@ -3,8 +3,9 @@ use super::{Ingestion, TeamId};
 use crate::Spanned;
 use crate::scalar::{
     ClassificationName, ColumnName, CredentialName, CredentialType, DataType, DatasetName,
-    DatastoreName,
+    DatastoreName, Percent,
 };
+use crate::spec::{OnResnapshot, OnTruncate};
 
 id!(
     /// Which datastore.
@@ -46,10 +47,28 @@ pub struct Dataset {
     pub store: DatastoreId,
     /// What the source calls it: `public.customers`.
     pub source_name: Spanned<String>,
-    /// The columns that tell its rows apart, in key order, as places in `columns`.
+    /// The columns that tell its rows apart, in key order, as places in `columns`; none if every event is a row of its own.
     pub key: Vec<Spanned<usize>>,
     /// Its columns, in table order.
     pub columns: Vec<Column>,
+    /// What is done where merging leaves a choice.
+    pub policy: Policy,
+}
+
+/// The share of live rows that a snapshot may close because it does not have them: an extract that was cut off loses more
+/// than ordinary days delete.
+pub const DEFAULT_MISSING_PERCENT: u8 = 10;
+
+/// What is done with a dataset where merging leaves a choice. The place of a choice is the dataset's name where nobody made
+/// it.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// What a truncate at the source does.
+    pub truncate: Spanned<OnTruncate>,
+    /// What a new snapshot does with live rows that it does not have.
+    pub resnapshot: Spanned<OnResnapshot>,
+    /// The most live rows that a snapshot may close because it does not have them.
+    pub missing_limit: Percent,
 }
 
 impl Dataset {

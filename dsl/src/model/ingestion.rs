@@ -26,6 +26,8 @@ pub enum Origin {
     Cdc(Cdc),
     /// Topics that others fill: no source connector, no credential.
     Topics(Topics),
+    /// A database whose tables the merge job reads whole: no connector, no topics.
+    SqlSnapshot(SqlSnapshot),
 }
 
 /// Change data capture from one database.
@@ -37,7 +39,16 @@ pub struct Cdc {
     pub credential: Credential,
 }
 
-/// The database that is captured.
+/// Images of whole tables of one database.
+#[derive(Debug, Clone)]
+pub struct SqlSnapshot {
+    /// The database.
+    pub source: Source,
+    /// The credential with which it is read.
+    pub credential: Credential,
+}
+
+/// The database that is captured or read.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// PostgreSQL.
@@ -84,29 +95,49 @@ pub struct Topics {
 }
 
 impl Ingestion {
-    /// Which of Debezium's connectors makes the events.
+    /// Which kind of source the data is from.
     #[must_use]
     pub const fn kind(&self) -> SourceKind {
         match &self.origin {
             Origin::Cdc(cdc) => cdc.source.kind(),
             Origin::Topics(topics) => topics.connector.value,
+            Origin::SqlSnapshot(snapshot) => snapshot.source.kind(),
         }
     }
 
-    /// The database that the platform captures, unless others fill the topics.
+    /// The database that the platform captures, if it does.
     #[must_use]
     pub const fn cdc(&self) -> Option<&Cdc> {
         match &self.origin {
             Origin::Cdc(cdc) => Some(cdc),
-            Origin::Topics(_) => None,
+            Origin::Topics(_) | Origin::SqlSnapshot(_) => None,
         }
     }
 
-    /// The topics that others fill, unless the platform captures a database.
+    /// The database whose tables are read whole, if they are.
+    #[must_use]
+    pub const fn sql_snapshot(&self) -> Option<&SqlSnapshot> {
+        match &self.origin {
+            Origin::Cdc(_) | Origin::Topics(_) => None,
+            Origin::SqlSnapshot(snapshot) => Some(snapshot),
+        }
+    }
+
+    /// The credential with which the source is read, unless others do.
+    #[must_use]
+    pub const fn credential(&self) -> Option<&Credential> {
+        match &self.origin {
+            Origin::Cdc(cdc) => Some(&cdc.credential),
+            Origin::Topics(_) => None,
+            Origin::SqlSnapshot(snapshot) => Some(&snapshot.credential),
+        }
+    }
+
+    /// The topics that others fill, if they do.
     #[must_use]
     pub const fn topics(&self) -> Option<&Topics> {
         match &self.origin {
-            Origin::Cdc(_) => None,
+            Origin::Cdc(_) | Origin::SqlSnapshot(_) => None,
             Origin::Topics(topics) => Some(topics),
         }
     }

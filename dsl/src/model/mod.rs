@@ -11,10 +11,12 @@ mod platform;
 mod workspace;
 
 pub use arena::{Arena, Id};
-pub use datastore::{Column, Credential, Dataset, DatasetId, Datastore, DatastoreId};
+pub use datastore::{
+    Column, Credential, DEFAULT_MISSING_PERCENT, Dataset, DatasetId, Datastore, DatastoreId, Policy,
+};
 pub use ecosystem::{Ecosystem, Team, TeamId, Zone, ZoneId};
 pub use ingestion::{
-    Cdc, DEFAULT_SCHEDULE, Database, Ingestion, OracleDatabase, Origin, Source, Topics,
+    Cdc, DEFAULT_SCHEDULE, Database, Ingestion, OracleDatabase, Origin, Source, SqlSnapshot, Topics,
 };
 pub use platform::{Assignment, Implementation, Platform, PlatformId};
 pub use workspace::{Group, GroupId, Retention, Sink, Workspace, WorkspaceId};

@@ -51,6 +51,8 @@ pub enum Retention {
         /// Which versions are kept.
         versions: Versions,
     },
+    /// Every event as a row of its own.
+    Append,
 }
 
 /// A dataset that a group reads.

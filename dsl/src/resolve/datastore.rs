@@ -3,10 +3,14 @@ use std::collections::{BTreeSet, HashMap};
 use super::Resolver;
 use super::ingestion::ingestion;
 use super::names::{Names, duplicates};
-use crate::model::{Column, Credential, Dataset, DatasetId, Datastore, DatastoreId};
+use crate::model::{
+    Column, Credential, DEFAULT_MISSING_PERCENT, Dataset, DatasetId, Datastore, DatastoreId, Policy,
+};
 use crate::rules::key;
-use crate::scalar::did_you_mean;
-use crate::spec::{ColumnSpec, CredentialSpec, DatasetSpec, DatastoreSpec};
+use crate::scalar::{Percent, did_you_mean};
+use crate::spec::{
+    ColumnSpec, CredentialSpec, DatasetSpec, DatastoreSpec, IngestionSpec, OnResnapshot, OnTruncate,
+};
 use crate::{Span, Spanned};
 
 impl Resolver<'_> {
@@ -42,7 +46,7 @@ impl Resolver<'_> {
         let mut seen = BTreeSet::new();
         for dataset in resolved {
             if seen.insert(&dataset.spec.name) {
-                let id = self.model.datasets.push(dataset.of(store));
+                let id = self.model.datasets.push(dataset.of(store, &spec.ingestion));
                 names.insert(dataset.spec.name.to_string(), Some(id));
                 ids.push(id);
             }
@@ -89,13 +93,18 @@ impl Resolver<'_> {
         let report = |this: &mut Self, span: Span, message: String, help: String| {
             this.report(key::RULE.finding(object, span, message).with_help(help));
         };
-        if spec.key.is_empty() {
+        let Some(written) = &spec.key else {
+            return Vec::new();
+        };
+        if written.is_empty() {
             let message = format!("dataset `{}` has an empty key", spec.name);
-            let help = "list the columns that tell its rows apart, such as `key: [id]`".to_owned();
+            let help = "list the columns that tell its rows apart, such as `key: [id]`, or leave `key` out if \
+                        no columns do"
+                .to_owned();
             report(self, spec.name.span, message, help);
         }
         duplicates(
-            &spec.key,
+            written,
             object,
             |column| format!("the key of `{}` has column `{column}` twice", spec.name),
             self.diagnostics,
@@ -105,9 +114,9 @@ impl Resolver<'_> {
             .enumerate()
             .map(|(place, column)| (column.name.as_str(), place))
             .collect();
-        let mut key = Vec::with_capacity(spec.key.len());
+        let mut key = Vec::with_capacity(written.len());
         let mut seen = BTreeSet::new();
-        for column in &spec.key {
+        for column in written {
             let Some(&place) = places.get(column.as_str()) else {
                 let message = format!(
                     "the key of `{}` has `{column}`, which is no column",
@@ -149,7 +158,7 @@ struct ResolvedDataset<'s> {
 }
 
 impl ResolvedDataset<'_> {
-    fn of(&self, store: DatastoreId) -> Dataset {
+    fn of(&self, store: DatastoreId, ingestion: &IngestionSpec) -> Dataset {
         let spec = self.spec;
         let source_name = match &spec.from {
             Some(from) => Spanned::new(from.as_str().to_owned(), from.span),
@@ -165,7 +174,27 @@ impl ResolvedDataset<'_> {
                 .iter()
                 .map(|column| resolved_column(column))
                 .collect(),
+            policy: policy(spec, ingestion),
         }
+    }
+}
+
+/// What is done where merging leaves a choice. An image has every row, so what it does not have is gone.
+fn policy(spec: &DatasetSpec, ingestion: &IngestionSpec) -> Policy {
+    let (truncate, resnapshot) = match ingestion {
+        IngestionSpec::Cdc(_) | IngestionSpec::Topics(_) => {
+            (OnTruncate::Fail, OnResnapshot::Report)
+        }
+        IngestionSpec::SqlSnapshot(_) => (OnTruncate::CloseAll, OnResnapshot::Heal),
+    };
+    let here = spec.name.span;
+    Policy {
+        truncate: spec.truncate.unwrap_or(Spanned::new(truncate, here)),
+        resnapshot: spec.resnapshot.unwrap_or(Spanned::new(resnapshot, here)),
+        missing_limit: spec.missing_limit.map_or_else(
+            || Percent::new(DEFAULT_MISSING_PERCENT).expect("the default is a percentage"),
+            |limit| limit.value,
+        ),
     }
 }
 

@@ -2,12 +2,13 @@ use std::num::NonZeroU16;
 
 use crate::Spanned;
 use crate::model::{
-    Cdc, Credential, DEFAULT_SCHEDULE, Database, Ingestion, OracleDatabase, Origin, Source, Topics,
+    Cdc, Credential, DEFAULT_SCHEDULE, Database, Ingestion, OracleDatabase, Origin, Source,
+    SqlSnapshot, Topics,
 };
 use crate::scalar::{Cron, Line, LocationPath};
 use crate::spec::{
     CdcSpec, Consistency, DatabaseSpec, DatastoreSpec, IngestionSpec, OracleDatabaseSpec,
-    SourceKind, SourceSpec, TopicsSpec,
+    SourceKind, SourceSpec, SqlSnapshotSpec, TopicsSpec,
 };
 
 /// How a store comes in, with every default applied.
@@ -39,6 +40,19 @@ pub(super) fn ingestion(store: &DatastoreSpec) -> Ingestion {
                 transactions: transactions.clone(),
             };
             (Origin::Topics(topics), locations, consistency, schedule)
+        }
+        IngestionSpec::SqlSnapshot(SqlSnapshotSpec {
+            source,
+            credential,
+            consistency,
+            schedule,
+        }) => {
+            let snapshot = SqlSnapshot {
+                source: resolved_source(source),
+                credential: Credential::resolve(credential),
+            };
+            let origin = Origin::SqlSnapshot(snapshot);
+            (origin, locations(source), consistency, schedule)
         }
     };
     Ingestion {

@@ -133,6 +133,7 @@ impl Resolver<'_> {
 fn retention(spec: &RetentionSpec) -> Retention {
     match spec {
         RetentionSpec::LiveOnly(_) => Retention::LiveOnly,
+        RetentionSpec::Append(_) => Retention::Append,
         RetentionSpec::Milestoned(milestoned) => Retention::Milestoned {
             minimum: milestoned.minimum,
             versions: milestoned

@@ -1,7 +1,7 @@
 use super::{About, Rule};
 use std::collections::BTreeMap;
 
-use crate::model::Implementation;
+use crate::model::{Implementation, Origin};
 use crate::scalar::CredentialType;
 use crate::spec::CredentialSpec;
 use crate::{Diagnostic, Model, RuleId, Severity};
@@ -89,12 +89,15 @@ fn uses(model: &Model) -> Vec<Use> {
         );
     }
     for store in model.datastores.values() {
-        uses.extend(store.ingestion.cdc().map(|cdc| Use {
+        uses.extend(store.ingestion.credential().map(|credential| Use {
             object: store.name.to_string(),
-            purpose: "change data capture",
+            purpose: match &store.ingestion.origin {
+                Origin::SqlSnapshot(_) => "a snapshot by SQL",
+                Origin::Cdc(_) | Origin::Topics(_) => "change data capture",
+            },
             takes: DATABASE,
-            name: cdc.credential.name.to_string(),
-            credential_type: cdc.credential.credential_type,
+            name: credential.name.to_string(),
+            credential_type: credential.credential_type,
         }));
     }
     uses

@@ -3,6 +3,7 @@
 //! A rule is a small value in a list ([`RULES`]). Rules over the text are checked where it is read and resolved, and have
 //! nothing left to check here; a platform adds rules of its own over `Rule<S>` with another subject.
 
+mod append;
 mod credential;
 pub(crate) mod duplicate;
 pub(crate) mod duplicate_key;
@@ -103,6 +104,7 @@ pub static RULES: &[&dyn Rule<Model>] = &[
     &identifier::Identifier,
     &location::Location,
     &credential::Credential,
+    &append::Append,
     &latency::Latency,
     &stream_override::StreamOverride,
     &empty::Empty,

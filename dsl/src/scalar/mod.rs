@@ -9,6 +9,7 @@ mod duration;
 mod line;
 mod location;
 mod name;
+mod percent;
 mod reference;
 mod repository;
 mod topic;
@@ -25,6 +26,7 @@ pub use name::{
     GroupName, LocationName, MAX_NAME_BYTES, NameError, PlatformName, SourceNameError, TeamName,
     VendorName, WorkspaceName, ZoneName,
 };
+pub use percent::Percent;
 pub use reference::{DatasetRef, ReferenceError, StreamRef, TeamRef};
 pub use repository::{Repository, RepositoryError};
 pub use topic::{TopicName, TopicNameError};

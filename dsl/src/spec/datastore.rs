@@ -3,7 +3,7 @@ use std::num::NonZeroU16;
 use crate::Spanned;
 use crate::scalar::{
     ClassificationName, ColumnName, CredentialName, CredentialType, Cron, DataType, DatasetName,
-    DatastoreName, Line, LocationPath, TeamRef, TopicName,
+    DatastoreName, Line, LocationPath, Percent, TeamRef, TopicName,
 };
 use crate::yaml::{choice, record};
 
@@ -28,6 +28,8 @@ choice! {
         Cdc(CdcSpec) as "cdc",
         /// Topics that others fill with the events of Debezium.
         Topics(TopicsSpec) as "topics",
+        /// Images of whole tables, which the merge job reads itself.
+        SqlSnapshot(SqlSnapshotSpec) as "sql-snapshot",
     }
 }
 
@@ -109,6 +111,20 @@ record! {
     }
 }
 
+record! {
+    /// Images of whole tables: each run reads every table with SQL, all in one snapshot of the source.
+    pub struct SqlSnapshotSpec {
+        /// The database.
+        pub source: SourceSpec,
+        /// The credential with which the database is read.
+        pub credential: CredentialSpec,
+        /// What is merged as one transaction; default `single-dataset`.
+        pub consistency: Option<Spanned<Consistency>>,
+        /// When images are read and merged; default `*/5 * * * *`.
+        pub schedule: Option<Spanned<Cron>>,
+    }
+}
+
 /// Which of Debezium's connectors makes the events: it decides what they say of positions, types and names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SourceKind {
@@ -177,12 +193,49 @@ record! {
         pub name: Spanned<DatasetName>,
         /// What the source calls it, such as `public.customers`; default its name. For topics: their names without the prefix.
         pub from: Option<Spanned<Line>>,
-        /// The columns that tell its rows apart, in key order.
-        pub key: Vec<Spanned<ColumnName>>,
+        /// The columns that tell its rows apart, in key order; without it every event is kept as a row.
+        pub key: Option<Vec<Spanned<ColumnName>>>,
+        /// What a truncate at the source does; default `fail`.
+        pub truncate: Option<Spanned<OnTruncate>>,
+        /// What a new snapshot does with live rows that it does not have; default `report`.
+        pub resnapshot: Option<Spanned<OnResnapshot>>,
+        /// The most live rows, in percent, that a snapshot may close because it does not have them; default 10.
+        pub missing_limit: Option<Spanned<Percent>>,
         /// Its columns, in table order.
         pub columns: Vec<ColumnSpec>,
     }
 }
+
+/// What a truncate at the source does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnTruncate {
+    /// The stream stops until a person says what to do.
+    Fail,
+    /// Every row is closed.
+    CloseAll,
+    /// Nothing.
+    Ignore,
+}
+
+crate::scalar::words!(OnTruncate, "a policy for truncates" {
+    Fail => "fail",
+    CloseAll => "close-all",
+    Ignore => "ignore",
+});
+
+/// What a new snapshot does with live rows that it does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum OnResnapshot {
+    /// They stay, and their number is told.
+    Report,
+    /// They are closed.
+    Heal,
+}
+
+crate::scalar::words!(OnResnapshot, "a policy for snapshots" {
+    Report => "report",
+    Heal => "heal",
+});
 
 record! {
     /// A column of a dataset.

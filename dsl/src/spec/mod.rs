@@ -13,7 +13,8 @@ mod zone;
 pub use assignment::AssignmentSpec;
 pub use datastore::{
     CdcSpec, ColumnSpec, Consistency, CredentialSpec, DatabaseSpec, DatasetSpec, DatastoreSpec,
-    IngestionSpec, OracleDatabaseSpec, SourceKind, SourceSpec, TopicsSpec,
+    IngestionSpec, OnResnapshot, OnTruncate, OracleDatabaseSpec, SourceKind, SourceSpec,
+    SqlSnapshotSpec, TopicsSpec,
 };
 pub use ecosystem::{EcosystemSpec, LocationSpec, VendorSpec};
 pub use platform::{
@@ -23,7 +24,7 @@ pub use platform::{
 };
 pub use team::TeamSpec;
 pub use workspace::{
-    GroupSpec, LiveOnlySpec, MilestonedSpec, RetentionSpec, Versions, WorkspaceSpec,
+    AppendSpec, GroupSpec, LiveOnlySpec, MilestonedSpec, RetentionSpec, Versions, WorkspaceSpec,
 };
 pub use zone::GovernanceZoneSpec;
 

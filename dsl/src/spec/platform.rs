@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 
 use super::CredentialSpec;
 use crate::Spanned;
-use crate::scalar::{Cron, Line, Namespace, PlatformName, Repository, StreamRef};
+use crate::scalar::{Cron, Duration, Line, Namespace, PlatformName, Repository, StreamRef};
 use crate::yaml::{Decode, Decoder, Node, choice, record};
 
 record! {
@@ -108,6 +108,8 @@ record! {
         pub database: Spanned<Line>,
         /// The credential of the merge job.
         pub credential: CredentialSpec,
+        /// How long staged rows are kept after the batch that merged them; default `7d`.
+        pub staged: Option<Spanned<Duration>>,
     }
 }
 

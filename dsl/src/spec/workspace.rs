@@ -35,12 +35,20 @@ choice! {
         LiveOnly(LiveOnlySpec) as "live-only",
         /// Every version of each row.
         Milestoned(MilestonedSpec) as "milestoned",
+        /// Every event as a row of its own: for datasets without a key.
+        Append(AppendSpec) as "append",
     }
 }
 
 record! {
     /// Live rows have no settings: `{live-only: {}}`.
     pub struct LiveOnlySpec {
+    }
+}
+
+record! {
+    /// Appended rows have no settings: `{append: {}}`.
+    pub struct AppendSpec {
     }
 }
 

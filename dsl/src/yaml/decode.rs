@@ -258,13 +258,14 @@ impl<'a> Decoder<'a> {
         decoded
     }
 
-    fn whole_number(&mut self, node: &Node, most: u64) -> Option<u64> {
-        let expected = format!("a whole number from 1 to {most}");
+    /// Reads a whole number between bounds, both included.
+    pub(crate) fn whole_number(&mut self, node: &Node, least: u64, most: u64) -> Option<u64> {
+        let expected = format!("a whole number from {least} to {most}");
         match &node.value {
             Value::Scalar { text, plain: true } => {
                 let is_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
                 match text.parse::<u64>() {
-                    Ok(number) if is_digits && (1..=most).contains(&number) => Some(number),
+                    Ok(number) if is_digits && (least..=most).contains(&number) => Some(number),
                     _ => self.wrong(node, &expected),
                 }
             }
@@ -437,7 +438,7 @@ impl Decode for bool {
 
 impl Decode for NonZeroU16 {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
-        let number = decoder.whole_number(node, u64::from(u16::MAX))?;
+        let number = decoder.whole_number(node, 1, u64::from(u16::MAX))?;
         u16::try_from(number).ok().and_then(Self::new)
     }
 }
@@ -445,7 +446,7 @@ impl Decode for NonZeroU16 {
 impl Decode for NonZeroU64 {
     fn decode(node: &Node, decoder: &mut Decoder<'_>) -> Option<Self> {
         // JSON readers keep whole numbers up to 2^53 only.
-        let number = decoder.whole_number(node, 1 << 53)?;
+        let number = decoder.whole_number(node, 1, 1 << 53)?;
         Self::new(number)
     }
 }

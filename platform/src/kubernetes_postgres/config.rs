@@ -53,6 +53,8 @@ pub struct KubernetesPostgresConfig {
     pub postgres_database: String,
     /// The credential of the merge job and of sinks.
     pub postgres_credential: String,
+    /// Seconds for which staged rows are kept after the batch that merged them.
+    pub staged_seconds: u64,
     /// Which Airflow the DAGs are written for.
     pub airflow: AirflowVersion,
     /// Processor of a merge pod.
@@ -87,6 +89,11 @@ impl From<&KubernetesPostgresSpec> for KubernetesPostgresConfig {
                 .map_or(DEFAULT_POSTGRES_PORT, |port| port.value.get()),
             postgres_database: spec.postgres.database.to_string(),
             postgres_credential: spec.postgres.credential.name.to_string(),
+            staged_seconds: spec
+                .postgres
+                .staged
+                .as_ref()
+                .map_or(DEFAULT_STAGED_SECONDS, |staged| staged.value.seconds()),
             airflow: spec
                 .airflow
                 .as_ref()

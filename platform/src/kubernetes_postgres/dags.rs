@@ -21,7 +21,7 @@ pub(super) fn files(served: &Served<'_>) -> Vec<DagFile> {
             platform: platform.to_owned(),
             store: store.name.to_string(),
             owner: served.model.teams[store.team].name.to_string(),
-            pod: pod(served),
+            pod: pod(served, store),
             dags: ingests
                 .iter()
                 .map(|ingest| dag(served, store, ingest))
@@ -30,13 +30,13 @@ pub(super) fn files(served: &Served<'_>) -> Vec<DagFile> {
         .collect()
 }
 
-fn pod(served: &Served<'_>) -> PodPlan {
+fn pod(served: &Served<'_>, store: &Datastore) -> PodPlan {
     let config = &served.config;
     PodPlan {
         namespace: config.namespace.clone(),
         image: config.image.clone(),
         database: streams::database_address(served),
-        variables: streams::database_variables(served),
+        variables: streams::database_variables(served, store),
         cpu: config.cpu.clone(),
         memory: config.memory.clone(),
         retry: config.retry,

@@ -120,8 +120,8 @@ impl<'a> Served<'a> {
         uses.extend(self.stores().into_iter().filter_map(|(store, _)| {
             Some(CredentialUse {
                 object: store.name.to_string(),
-                credential: store.ingestion.cdc()?.credential.clone(),
-                by_connectors: true,
+                credential: store.ingestion.credential()?.clone(),
+                by_connectors: store.ingestion.cdc().is_some(),
             })
         }));
         uses

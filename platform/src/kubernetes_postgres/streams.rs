@@ -3,20 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milepost_dsl::graph::{History, Ingest, IngestedDataset};
-use milepost_dsl::model::{Column, Datastore, Retention};
+use milepost_dsl::model::{Column, Dataset, Datastore, Retention, Source};
 use milepost_dsl::scalar::CredentialType;
 use milepost_dsl::spec::{self, SourceKind};
 use milepost_job_spec::{
-    ColumnSpec, DatabaseAddress, DatasetPolicy, DatasetSpec, Digest, Input, Limits, ModelVersion,
-    PLATFORM_PLAN_VERSION, PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy,
-    StreamEntry, StreamKey, StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
+    ColumnSpec, DatabaseAddress, DatasetPolicy, DatasetSpec, Digest, ImageSource, ImageSourceKind,
+    Input, Limits, ModelVersion, OnResnapshot, OnTruncate, PLATFORM_PLAN_VERSION, PgIdent,
+    PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamEntry, StreamKey,
+    StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
 };
 
 use super::topics::StoreTopics;
 use super::{
-    DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_ROWS,
-    DEFAULT_STAGED_SECONDS, Served, credential_store,
+    DEFAULT_INCOMPLETE_TRANSACTION_SECONDS, DEFAULT_MAX_QUARANTINED, DEFAULT_MAX_ROWS, Served,
+    credential_store,
 };
+use crate::credential::SecretVariable;
 use crate::naming;
 use crate::naming::postgres as names;
 use crate::naming::source_table::SourceTable;
@@ -104,7 +106,7 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
     StreamSpec {
         version: STREAM_SPEC_VERSION,
         stream: key(served, ingest),
-        input: Input::Events,
+        input: input(store),
         source: position(store.ingestion.kind()),
         datasets,
         transactions: (ingest.together && topics.transactions.is_some())
@@ -116,7 +118,68 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
                 .map_or(DEFAULT_MAX_ROWS, |max_rows| max_rows.value.get()),
             max_quarantined: DEFAULT_MAX_QUARANTINED,
             incomplete_transaction_seconds: DEFAULT_INCOMPLETE_TRANSACTION_SECONDS,
-            staged_seconds: DEFAULT_STAGED_SECONDS,
+            staged_seconds: served.config.staged_seconds,
+        },
+    }
+}
+
+/// Who stages the rows of a store.
+fn input(store: &Datastore) -> Input {
+    let Some(snapshot) = store.ingestion.sql_snapshot() else {
+        return Input::Events;
+    };
+    let kind = match &snapshot.source {
+        Source::Postgres(_) => ImageSourceKind::Postgres,
+        Source::MySql(_) | Source::MariaDb(_) | Source::SqlServer(_) | Source::Oracle(_) => {
+            unreachable!("lint refuses images of other sources")
+        }
+    };
+    let database = snapshot.source.database();
+    let credential = snapshot.credential.name.as_str();
+    let variable = |suffix| naming::kubernetes::variable(credential, suffix);
+    Input::Image(ImageSource {
+        kind,
+        host: database.host.to_string(),
+        port: database.port,
+        database: database.name.to_string(),
+        user_variable: variable("_USER"),
+        password_variable: variable("_PASSWORD"),
+    })
+}
+
+/// The table that the merge job reads, where it reads one.
+fn source_table(store: &Datastore, table: &SourceTable) -> Option<TableRef> {
+    store.ingestion.sql_snapshot()?;
+    let (schema, name) = table
+        .listed
+        .split_once('.')
+        .expect("the rule `source-table` leaves a schema and a table");
+    let identifier = |name: &str| {
+        name.parse::<PgIdent>()
+            .expect("the rule `source-table` bounds names")
+    };
+    Some(TableRef {
+        schema: identifier(schema),
+        name: identifier(name),
+    })
+}
+
+/// What is done where merging leaves a choice.
+fn policy(dataset: &Dataset, history: History) -> DatasetPolicy {
+    DatasetPolicy {
+        truncate: match dataset.policy.truncate.value {
+            spec::OnTruncate::Fail => OnTruncate::Fail,
+            spec::OnTruncate::CloseAll => OnTruncate::CloseAll,
+            spec::OnTruncate::Ignore => OnTruncate::Ignore,
+        },
+        resnapshot: match dataset.policy.resnapshot.value {
+            spec::OnResnapshot::Report => OnResnapshot::Report,
+            spec::OnResnapshot::Heal => OnResnapshot::Heal,
+        },
+        max_missing_percent: dataset.policy.missing_limit.get(),
+        history_seconds: match history {
+            History::LiveOnly | History::Append => None,
+            History::Milestoned { minimum, .. } => Some(minimum.seconds()),
         },
     }
 }
@@ -145,11 +208,24 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
     let platform = served.platform.name.as_str();
     let dataset = &served.model.datasets[ingested.dataset];
     let table = SourceTable::of(&store.ingestion, dataset);
-    let kind = store.ingestion.kind();
+    let source_table = source_table(store, &table);
+    let own = |own: &Column| {
+        let planned = column(store.ingestion.kind(), own);
+        match source_table {
+            // An image has every value.
+            Some(_) => ColumnSpec {
+                placeholder: None,
+                ..planned
+            },
+            None => planned,
+        }
+    };
+    let columns = dataset.columns.iter().map(own).collect();
     let store = store.name.as_str();
     let name = dataset.name.as_str();
     let strategy = match ingested.history {
         History::LiveOnly => Strategy::LiveOnly,
+        History::Append => Strategy::Append,
         History::Milestoned { versions, .. } => Strategy::Milestoned {
             versions: match versions {
                 spec::Versions::All => Versions::All,
@@ -170,18 +246,14 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
         merge: names::merge_table(platform, store, name),
         live: partition(names::live_partition),
         closed: partition(names::closed_partition),
-        source_table: None,
+        source_table,
         strategy,
-        policy: DatasetPolicy::default(),
+        policy: policy(dataset, ingested.history),
         key: dataset
             .key_columns()
             .map(|column| names::column(&column.name))
             .collect(),
-        columns: dataset
-            .columns
-            .iter()
-            .map(|own| column(kind, own))
-            .collect(),
+        columns,
         views: views(served, store, name, ingested),
     }
 }
@@ -210,7 +282,7 @@ fn views(
     for &id in &ingested.consumers {
         let group = &served.model.groups[id];
         let history = match group.retention {
-            Retention::LiveOnly => false,
+            Retention::LiveOnly | Retention::Append => false,
             Retention::Milestoned { .. } => true,
         };
         *workspaces.entry(group.workspace).or_insert(false) |= history;
@@ -243,14 +315,18 @@ pub(super) fn database_address(served: &Served<'_>) -> DatabaseAddress {
     }
 }
 
-/// The variables in which a merge pod finds user and password of the platform's Postgres.
-pub(super) fn database_variables(served: &Served<'_>) -> Vec<crate::credential::SecretVariable> {
-    credential_store()
-        .map(|store| {
-            store.variables(
-                &served.config.postgres_credential,
-                CredentialType::UsernamePassword,
-            )
-        })
-        .unwrap_or_default()
+/// The variables in which a merge pod finds user and password of the platform's Postgres, and of a source that it reads
+/// itself.
+pub(super) fn database_variables(served: &Served<'_>, store: &Datastore) -> Vec<SecretVariable> {
+    let platform = served.config.postgres_credential.as_str();
+    let source = store.ingestion.sql_snapshot();
+    let source = source.map(|snapshot| snapshot.credential.name.as_str());
+    // One credential may open both.
+    let names = std::iter::once(platform).chain(source.filter(|source| *source != platform));
+    let Some(store) = credential_store() else {
+        return Vec::new();
+    };
+    names
+        .flat_map(|name| store.variables(name, CredentialType::UsernamePassword))
+        .collect()
 }

@@ -25,6 +25,8 @@ impl<'a> StoreTopics<'a> {
                 let transactions = kafka::transaction_topic(&prefix);
                 (Cow::Owned(prefix), Some(Cow::Owned(transactions)))
             }
+            // The merge job reads the source itself: nothing of it is in Kafka.
+            Origin::SqlSnapshot(_) => (Cow::Borrowed(""), None),
             Origin::Topics(topics) => (
                 Cow::Borrowed(topics.prefix.as_str()),
                 topics

@@ -29,6 +29,7 @@ impl SourceTable {
         let from = dataset.source_name.as_str();
         let source = match &ingestion.origin {
             Origin::Cdc(cdc) => &cdc.source,
+            Origin::SqlSnapshot(snapshot) => &snapshot.source,
             // There `from` is what follows the prefix, and what END events say.
             Origin::Topics(_) => return Self::same(from.to_owned()),
         };
@@ -72,8 +73,8 @@ impl SourceTable {
         let kind = ingestion.kind();
         let parts: Vec<&str> = from.split('.').collect();
         let (fewest, most) = match (&ingestion.origin, kind) {
-            (Origin::Cdc(_), SourceKind::Oracle) => (2, 2),
-            (Origin::Cdc(_), _) => (1, 2),
+            (Origin::Cdc(_) | Origin::SqlSnapshot(_), SourceKind::Oracle) => (2, 2),
+            (Origin::Cdc(_) | Origin::SqlSnapshot(_), _) => (1, 2),
             // Only END events have to be understood; a topic may be called anything.
             (Origin::Topics(topics), _)
                 if topics.transactions.is_none()

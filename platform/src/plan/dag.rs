@@ -66,7 +66,7 @@ pub struct PodPlan {
     pub image: String,
     /// Where the platform's Postgres is.
     pub database: DatabaseAddress,
-    /// User and password of the platform's Postgres.
+    /// User and password of the platform's Postgres, and of a source that the merge reads itself.
     pub variables: Vec<SecretVariable>,
     /// What the pod asks for and may use at most of the processor.
     pub cpu: Bounds,

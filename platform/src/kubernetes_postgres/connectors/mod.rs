@@ -47,11 +47,12 @@ pub(super) fn resources(served: &Served<'_>) -> ConnectorResources {
     }
 }
 
-/// The connectors of every store that comes in.
+/// The connectors of every store that comes in through Kafka.
 pub(super) fn files(served: &Served<'_>) -> Vec<ConnectorFile> {
     served
         .stores()
         .into_iter()
+        .filter(|(store, _)| store.ingestion.sql_snapshot().is_none())
         .map(|(store, ingests)| file(served, store, &ingests))
         .collect()
 }

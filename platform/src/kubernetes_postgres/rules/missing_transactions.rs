@@ -29,7 +29,9 @@ impl Rule<Served<'_>> for MissingTransactions {
     fn check(&self, served: &Served<'_>, findings: &mut Vec<Diagnostic>) {
         let platform = served.platform.name.as_str();
         for (store, _) in served.stores() {
-            if store.ingestion.consistency == Consistency::SingleDataset
+            // Images of one snapshot of the source cut no transaction.
+            if store.ingestion.sql_snapshot().is_some()
+                || store.ingestion.consistency == Consistency::SingleDataset
                 || StoreTopics::of(platform, store).transactions.is_some()
             {
                 continue;
@@ -44,7 +46,7 @@ impl Rule<Served<'_>> for MissingTransactions {
                         topics.prefix
                     ),
                 ),
-                Origin::Cdc(_) | Origin::Topics(_) => (
+                Origin::Cdc(_) | Origin::Topics(_) | Origin::SqlSnapshot(_) => (
                     name.span,
                     format!(
                         "comes from {}, whose transactions do not say where they end",

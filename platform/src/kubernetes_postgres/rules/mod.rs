@@ -13,9 +13,11 @@ mod shared_database;
 mod shortened_name;
 mod snapshot_name;
 mod source_table;
+mod sql_snapshot;
 mod strimzi_name;
 mod topic_name;
 mod topic_prefix;
+mod truncate;
 mod unmappable_type;
 mod unused_override;
 
@@ -39,9 +41,11 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &shortened_name::ShortenedName,
     &snapshot_name::SnapshotName,
     &source_table::SourceTableRule,
+    &sql_snapshot::SqlSnapshotRule,
     &strimzi_name::StrimziName,
     &topic_name::TopicName,
     &topic_prefix::TopicPrefix,
+    &truncate::Truncate,
     &unmappable_type::UnmappableType,
     &unused_override::UnusedOverride,
 ];

@@ -61,8 +61,11 @@ impl Rule<Served<'_>> for NameCollision {
             ] {
                 taken.take("table", table.to_string(), named(), findings);
             }
-            let topic = StoreTopics::of(platform, store).of_dataset(dataset);
-            taken.take("topic", topic, named(), findings);
+            // Of what the merge job reads itself nothing is in Kafka.
+            if store.ingestion.sql_snapshot().is_none() {
+                let topic = StoreTopics::of(platform, store).of_dataset(dataset);
+                taken.take("topic", topic, named(), findings);
+            }
             let workspaces: BTreeSet<_> = ingested
                 .consumers
                 .iter()

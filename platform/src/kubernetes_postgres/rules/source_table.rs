@@ -45,6 +45,7 @@ impl Rule<Served<'_>> for SourceTableRule {
             let kind = store.ingestion.kind().title();
             let message = match &store.ingestion.origin {
                 Origin::Cdc(_) => format!("the connector of {kind} knows no table as `{from}`"),
+                Origin::SqlSnapshot(_) => format!("{kind} has no table `{from}`"),
                 Origin::Topics(_) => format!("transactions of {kind} know no table as `{from}`"),
             };
             findings.push(

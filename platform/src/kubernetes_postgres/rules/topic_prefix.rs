@@ -33,6 +33,7 @@ impl Rule<Served<'_>> for TopicPrefix {
         let (filled, read): (Vec<&Datastore>, Vec<&Datastore>) = stores
             .into_iter()
             .map(|(store, _)| store)
+            .filter(|store| store.ingestion.sql_snapshot().is_none())
             .partition(|store| store.ingestion.topics().is_none());
         let mut owners: BTreeMap<String, &Datastore> = BTreeMap::new();
         for store in filled {
