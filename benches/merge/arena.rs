@@ -147,7 +147,10 @@ impl<'a> Arena<'a> {
 
     fn merge(&self, target: MergeTarget) -> Result<Summary> {
         let config = self.server.url(&self.database).parse()?;
-        let request = MergeRequest { target };
+        let request = MergeRequest {
+            target,
+            truncate: None,
+        };
         let summary = self.runtime.block_on(merge_stream(&request, &config))?;
         // The connection is closed by a task, which runs only while the runtime does.
         self.runtime

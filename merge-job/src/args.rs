@@ -65,7 +65,7 @@ pub(crate) struct PublishArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  merge-job merge --platform main --store shop --dataset customers\n  merge-job merge --platform main --store shop     # a store that is merged as one transaction\n  merge-job merge --spec rendered/main/streams/shop.json"
+    after_help = "Examples:\n  merge-job merge --platform main --store shop --dataset customers\n  merge-job merge --platform main --store shop     # a store that is merged as one transaction\n  merge-job merge --platform main --store shop --truncate close-all\n  merge-job merge --spec rendered/main/streams/shop.json"
 )]
 pub(crate) struct MergeArguments {
     /// The platform of a published stream
@@ -80,6 +80,18 @@ pub(crate) struct MergeArguments {
     /// The file of a stream's spec, for local use: it is registered as if it were published
     #[arg(long, value_name = "FILE", conflicts_with_all = ["platform", "store", "dataset"])]
     pub(crate) spec: Option<PathBuf>,
+    /// Let the truncate that the stream stopped at pass: delete what was live then, or keep it
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(crate) truncate: Option<TruncatePolicy>,
+}
+
+/// What a truncate does that may pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TruncatePolicy {
+    /// Delete every row that was live then
+    CloseAll,
+    /// Change nothing
+    Ignore,
 }
 
 #[derive(Debug, Args)]

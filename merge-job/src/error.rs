@@ -5,6 +5,8 @@ use thiserror::Error as ThisError;
 use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
 
+use crate::staging::truncate::Truncate;
+
 /// Why a command did not end as asked. `Display` is a fragment that does not repeat its source.
 #[derive(Debug, ThisError)]
 pub enum Error {
@@ -123,6 +125,16 @@ pub enum Error {
     Unordered {
         /// What is wrong with them.
         what: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A truncate that nothing lets pass: a batch may go up to it.
+    #[error("the source truncated dataset `{dataset}` (topic `{}`, partition {}, offset {})", .truncate.topic, .truncate.partition, .truncate.offset)]
+    Truncated {
+        /// The dataset's name.
+        dataset: String,
+        /// Where.
+        truncate: Truncate,
         /// What to do.
         remedy: String,
     },

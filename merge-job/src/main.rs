@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use milepost_job_spec::{Outcome, StreamKey, StreamSpec};
+use milepost_job_spec::{OnTruncate, Outcome, StreamKey, StreamSpec};
 use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
 use milepost_merge_job::reconcile_views;
@@ -19,7 +19,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{
     Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments,
-    ReconcileViewsArguments, VerifyArguments,
+    ReconcileViewsArguments, TruncatePolicy, VerifyArguments,
 };
 
 fn main() -> ExitCode {
@@ -101,7 +101,12 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         store,
         dataset,
         spec,
+        truncate,
     } = arguments;
+    let truncate = truncate.map(|policy| match policy {
+        TruncatePolicy::CloseAll => OnTruncate::CloseAll,
+        TruncatePolicy::Ignore => OnTruncate::Ignore,
+    });
     let target = match (spec, platform, store) {
         (Some(file), _, _) => MergeTarget::Spec(file),
         (None, Some(platform), Some(store)) => MergeTarget::Stream(StreamKey {
@@ -116,7 +121,8 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         }
     };
     let config = database::config_from_environment(None)?;
-    let summary = merge_until_stopped(&MergeRequest { target }, &config, stopped()).await?;
+    let summary =
+        merge_until_stopped(&MergeRequest { target, truncate }, &config, stopped()).await?;
     print(&format!("{summary}\n"))
 }
 

@@ -43,6 +43,7 @@ pub fn disposition(error: &Error) -> Disposition {
         | Error::Shape { .. }
         | Error::Staged { .. }
         | Error::Unordered { .. }
+        | Error::Truncated { .. }
         | Error::Findings(_)
         | Error::Output(_) => Disposition::Stop,
     }
@@ -69,6 +70,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Shape { .. }
         | Error::Staged { .. }
         | Error::Unordered { .. }
+        | Error::Truncated { .. }
         | Error::Disturbed(_)
         | Error::Findings(_) => Outcome::Findings,
     }
@@ -111,6 +113,7 @@ pub fn hint(error: &Error) -> String {
         Error::Publish(_) => "render the current model and publish that".to_owned(),
         Error::Shape { remedy, .. }
         | Error::Staged { remedy, .. }
+        | Error::Truncated { remedy, .. }
         | Error::Unordered { remedy, .. } => remedy.clone(),
         Error::Disturbed(_) => {
             "find out who else writes to the merge table; only merge-job may".to_owned()

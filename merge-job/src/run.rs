@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use milepost_job_spec::{Digest, StreamKey, StreamSpec};
+use milepost_job_spec::{Digest, OnTruncate, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
-use crate::batch::{self, Counts, Ended, Progress, Reach, Reading};
+use crate::batch::{self, Attempt, Counts, Ended, Progress, Reach, Reading};
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::retry::{Disposition, disposition};
@@ -39,6 +39,8 @@ pub enum MergeTarget {
 pub struct MergeRequest {
     /// Which stream.
     pub target: MergeTarget,
+    /// What lets the first truncate of each dataset pass that its policy stops at.
+    pub truncate: Option<OnTruncate>,
 }
 
 /// What a run of `merge` did.
@@ -142,6 +144,7 @@ async fn merge(
         stream,
         config,
         running,
+        truncate: request.truncate,
     };
     let ended = run.until_caught_up(session).await;
     run.summary.round_trips = session.round_trips();
@@ -159,6 +162,8 @@ struct Run<'a> {
     stream: Stream,
     config: &'a Config,
     running: &'a Running,
+    /// Not used up yet.
+    truncate: Option<OnTruncate>,
 }
 
 impl Run<'_> {
@@ -180,6 +185,9 @@ impl Run<'_> {
                 } => {
                     tracing::info!(stream = %self.stream.spec.stream, batch = number, %counts, "batch committed");
                     self.summary.batches += 1;
+                    if counts.truncate > 0 {
+                        self.truncate = None;
+                    }
                     self.summary.counts += counts;
                     // What arrives while the run works is the next run's: a busy source must not keep a pod for ever.
                     let open = goal.get_or_insert_with(|| {
@@ -218,11 +226,14 @@ impl Run<'_> {
 
     /// One batch, tried again where that is safe, on a fresh connection where the old one broke.
     async fn batch(&mut self, session: &mut Session) -> Result<Ended, Error> {
-        let mut reading = Reading::Trusting;
-        let mut reach = Reach::Usual;
+        let mut try_so = Attempt {
+            reading: Reading::Trusting,
+            reach: Reach::Usual,
+            truncate: self.truncate,
+        };
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let error = match batch::run(session, &self.stream, reading, reach).await {
+            let error = match batch::run(session, &self.stream, &try_so).await {
                 Ok(ended) => return Ok(ended),
                 Err(error) => error,
             };
@@ -237,13 +248,22 @@ impl Run<'_> {
             } else {
                 session.script("roll back the batch", "rollback").await?;
             }
-            if reading == Reading::Trusting && refusal::is_value_error(&error) {
-                reading = Reading::Careful;
+            if try_so.reading == Reading::Trusting && refusal::is_value_error(&error) {
+                try_so.reading = Reading::Careful;
                 continue;
             }
-            if reach == Reach::Usual && matches!(error, Error::Unordered { .. }) {
-                reach = Reach::Snapshot;
-                continue;
+            match &error {
+                Error::Unordered { .. } if try_so.reach == Reach::Usual => {
+                    try_so.reach = Reach::Snapshot;
+                    continue;
+                }
+                Error::Truncated {
+                    dataset, truncate, ..
+                } if try_so.reach.goes_beyond(truncate) => {
+                    try_so.reach = Reach::Before(dataset.clone(), truncate.clone());
+                    continue;
+                }
+                _ => {}
             }
             if let Error::Outdated(_) = error
                 && attempt < ATTEMPTS

@@ -1,8 +1,9 @@
 //! The statements of a merge, as text: pure functions of a dataset, reviewed like prose.
 
-use milepost_job_spec::{DatasetSpec, SourcePosition, StreamKey, StreamSpec};
+use milepost_job_spec::{DatasetSpec, OnTruncate, SourcePosition, StreamKey, StreamSpec};
 use milepost_merge_job::merge::{live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
+use milepost_merge_job::staging::truncate::{self, Truncate};
 use milepost_merge_job::staging::{cut, fill, quarantine, replay};
 
 /// A dataset with a compound key, a value that is cast, one that may be unchanged, and names that need quotes.
@@ -120,4 +121,31 @@ fn fill_and_quarantine() {
         quarantine::mark_unfilled(&shape, &stream)
     );
     insta::assert_snapshot!("quarantine_keep", quarantine::keep(&shape));
+}
+
+#[test]
+fn truncates() {
+    let dataset = dataset("\"live-only\"");
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    let truncate = Truncate {
+        topic: "shop.public.order_lines".to_owned(),
+        partition: 0,
+        offset: 7,
+        commit: Some(5),
+    };
+    insta::assert_snapshot!(
+        "truncate_close_all",
+        truncate::execute(
+            &shape,
+            OnTruncate::CloseAll,
+            std::slice::from_ref(&truncate)
+        )
+    );
+    insta::assert_snapshot!(
+        "truncate_ignore",
+        truncate::execute(&shape, OnTruncate::Ignore, &[truncate])
+    );
 }

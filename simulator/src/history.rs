@@ -142,6 +142,9 @@ impl History {
     /// One transaction does one thing; nothing happens where another one holds the row.
     fn change(&mut self, turn: usize) {
         let dataset = self.rng.random_range(0..self.spec.datasets.len());
+        if self.settings.truncates > 0.0 && self.rng.random_bool(self.settings.truncates) {
+            return self.truncate(turn, dataset);
+        }
         let key = self.random_key(dataset);
         if self.is_locked(turn, dataset, &key) {
             return;
@@ -203,6 +206,29 @@ impl History {
         }
         self.write(turn, dataset, key.clone(), None);
         self.record(turn, dataset, Op::Delete, key, columns, lsn);
+    }
+
+    /// Deletes every row of the table, unless another transaction writes to it.
+    fn truncate(&mut self, turn: usize, dataset: usize) {
+        let mut others = self.open.iter().enumerate();
+        if others.any(|(other, open)| other != turn && open.writes_to(dataset)) {
+            return;
+        }
+        let keys: Vec<Key> = self.working.tables[dataset].keys().cloned().collect();
+        for key in keys {
+            self.write(turn, dataset, key, None);
+        }
+        self.open[turn].truncated.insert(dataset);
+        let (_, width) = self.shape(dataset);
+        let lsn = self.advance();
+        self.record(
+            turn,
+            dataset,
+            Op::Truncate,
+            Vec::new(),
+            vec![None; width],
+            lsn,
+        );
     }
 
     /// A key change arrives as a delete and a create side by side, with one LSN.
@@ -365,6 +391,9 @@ impl History {
     /// The event's columns, now and then broken.
     fn spoil(&mut self, change: &Change) -> Image {
         let mut columns = change.columns.clone();
+        if change.op == Op::Truncate {
+            return columns;
+        }
         if self.settings.spoiled > 0.0 && self.rng.random_bool(self.settings.spoiled) {
             let dataset = &self.spec.datasets[change.dataset];
             let place = self.rng.random_range(0..columns.len());

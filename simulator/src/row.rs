@@ -13,6 +13,8 @@ pub enum Op {
     Delete,
     /// Read by a snapshot.
     Read,
+    /// All rows of the table deleted; the row has no key.
+    Truncate,
 }
 
 impl fmt::Display for Op {
@@ -22,6 +24,7 @@ impl fmt::Display for Op {
             Self::Update => "u",
             Self::Delete => "d",
             Self::Read => "r",
+            Self::Truncate => "t",
         })
     }
 }

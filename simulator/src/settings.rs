@@ -16,6 +16,8 @@ pub struct Settings {
     /// The probability that an event is spoiled: a null in its key or in a column that forbids it, or a text that does not
     /// cast. The truth does not know of it, so only a reference merge can say what a spoiled history must give.
     pub spoiled: f64,
+    /// The probability that a change is a truncate of its table. With several partitions nothing tells what came before it.
+    pub truncates: f64,
 }
 
 impl Default for Settings {
@@ -28,6 +30,7 @@ impl Default for Settings {
             replica_identity_full: false,
             restarts: 0.0,
             spoiled: 0.0,
+            truncates: 0.0,
         }
     }
 }

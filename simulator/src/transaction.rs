@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{Image, Key, Op};
 
@@ -9,6 +9,8 @@ pub(crate) struct Transaction {
     pub(crate) changes: Vec<Change>,
     /// What each row held before this transaction; the rows are locked by it until it ends.
     pub(crate) before: BTreeMap<(usize, Key), Option<Image>>,
+    /// The tables that it truncated: nobody else writes to them until it ends.
+    pub(crate) truncated: BTreeSet<usize>,
 }
 
 /// One change, as logical decoding will tell it.
@@ -27,11 +29,17 @@ impl Transaction {
             id,
             changes: Vec::new(),
             before: BTreeMap::new(),
+            truncated: BTreeSet::new(),
         }
     }
 
     /// Is the row locked by this transaction?
     pub(crate) fn holds(&self, dataset: usize, key: &Key) -> bool {
-        self.before.contains_key(&(dataset, key.clone()))
+        self.truncated.contains(&dataset) || self.before.contains_key(&(dataset, key.clone()))
+    }
+
+    /// Has it written to the table?
+    pub(crate) fn writes_to(&self, dataset: usize) -> bool {
+        self.truncated.contains(&dataset) || self.before.keys().any(|(own, _)| *own == dataset)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milepost_job_spec::{ColumnSpec, DatasetSpec};
+use milepost_job_spec::{ColumnSpec, DatasetSpec, OnTruncate};
 use milepost_simulator::{Image, Key, Op, StagedRow, value};
 
 use crate::fence::{Fences, Standing};
@@ -44,12 +44,17 @@ impl Reference {
             let source = match row.op {
                 Op::Create => moved.or_else(|| known.clone()),
                 Op::Delete => known.clone().or(moved),
-                Op::Update | Op::Read => known.clone(),
+                Op::Update | Op::Read | Op::Truncate => known.clone(),
             }
             .filter(|_| !open);
             let standing = self.fences.judge(row, key.as_ref());
             if standing == Standing::Replay {
                 counts.add("replayed");
+            } else if row.op == Op::Truncate {
+                counts.add("truncate");
+                if spec.policy.truncate == OnTruncate::CloseAll {
+                    self.truncate(row, &mut events);
+                }
             } else if let (Some(key), Ok(image)) = (&key, filled(spec, row, source.as_ref())) {
                 if row.op == Op::Delete {
                     self.gone.insert(partition, (row.clone(), source));
@@ -70,20 +75,41 @@ impl Reference {
         }
         for (key, mut events) in events {
             if !keeps_all(spec) {
-                let overtaken = events.drain(..events.len() - 1);
-                overtaken.for_each(|event| counts.add(event.unless_replayed("overtaken")));
+                let overtaken = events.drain(..events.len().saturating_sub(1));
+                overtaken.for_each(|event| {
+                    event.count(event.unless_replayed("overtaken"), &mut counts);
+                });
+            }
+            if events.is_empty() {
+                continue;
             }
             let was_live = self.live.contains_key(&key);
             counts.most = counts.most.max(events.len());
             for (at, event) in (first_time(time, events.len())..).zip(events) {
-                counts.add(self.apply(&key, event, at));
+                let class = self.apply(&key, &event, at);
+                event.count(class, &mut counts);
             }
             counts.closed += usize::from(was_live && !self.live.contains_key(&key));
         }
         counts
     }
 
-    fn apply(&mut self, key: &Key, event: Event, dp_in: i64) -> &'static str {
+    /// In its place a truncate deletes every key that is live then, and whatever waits in quarantine is done with.
+    fn truncate(&mut self, row: &StagedRow, events: &mut BTreeMap<Key, Vec<Event>>) {
+        for key in self.live.keys() {
+            events.entry(key.clone()).or_default();
+        }
+        for (key, events) in events {
+            let is_live = match events.last() {
+                Some(event) => event.image.is_some(),
+                None => self.live.contains_key(key),
+            };
+            events.extend(is_live.then(|| Event::of_truncate(row)));
+        }
+        self.open.clear();
+    }
+
+    fn apply(&mut self, key: &Key, event: &Event, dp_in: i64) -> &'static str {
         let old = self.live.get(key).cloned();
         if old.as_ref().map(|old| &old.image) == event.image.as_ref() {
             return event.unless_replayed("unchanged");
@@ -91,7 +117,7 @@ impl Reference {
         self.live.remove(key);
         let replaced = old.is_some();
         self.closed.extend(old.map(|old| old.until(dp_in)));
-        let Some(image) = event.image else {
+        let Some(image) = event.image.clone() else {
             return "deleted";
         };
         let version = Version::live(key, image, dp_in, event.source_ts);
@@ -109,7 +135,7 @@ fn filled(spec: &DatasetSpec, row: &StagedRow, from: Option<&Image>) -> Result<O
         other => Ok(other.clone()),
     };
     match row.op {
-        Op::Delete => Ok(None),
+        Op::Delete | Op::Truncate => Ok(None),
         _ => spec
             .columns
             .iter()

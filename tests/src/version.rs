@@ -65,6 +65,8 @@ pub(crate) struct Event {
     pub(crate) image: Option<Image>,
     pub(crate) source_ts: Option<i64>,
     doubtful: bool,
+    /// It is what a truncate comes to, and no staged row.
+    made: bool,
 }
 
 impl Event {
@@ -74,6 +76,22 @@ impl Event {
             image,
             source_ts,
             doubtful,
+            made: false,
+        }
+    }
+
+    /// The delete of a key that a truncate comes to.
+    pub(crate) fn of_truncate(row: &StagedRow) -> Self {
+        Self {
+            made: true,
+            ..Self::new(row, None, false)
+        }
+    }
+
+    /// Counts what became of a staged row.
+    pub(crate) fn count(&self, class: &'static str, counts: &mut Counts) {
+        if !self.made {
+            counts.add(class);
         }
     }
 

@@ -32,7 +32,9 @@ impl Counts {
     /// Settles what became of the rows that are no change of their own. `doubtful` rows may have been replays; `certain`
     /// changes come of rows beyond doubt, `news` of doubtful ones.
     pub(crate) const fn settle(&mut self, doubtful: u64, certain: u64, news: u64) {
-        let merged = self.staged.saturating_sub(self.replayed + self.quarantined);
+        let merged = self
+            .staged
+            .saturating_sub(self.replayed + self.quarantined + self.truncate);
         self.overtaken = merged.saturating_sub(doubtful + certain);
         self.replayed += doubtful.saturating_sub(news);
     }

@@ -28,6 +28,8 @@ use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
 use crate::staging::transaction::{Consumed, Part};
+use crate::staging::truncate::Truncate;
+use milepost_job_spec::OnTruncate;
 use tokio_postgres::types::Type;
 
 /// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
@@ -173,32 +175,52 @@ pub enum Reading {
 }
 
 /// How far a batch goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
     /// As far as the limits of the stream say.
     Usual,
+    /// Up to a truncate of this dataset, which nothing lets pass.
+    Before(String, Truncate),
     /// After rows that cannot be ordered: to the end of a new snapshot, where one is whole in every partition.
     Snapshot,
+}
+
+impl Reach {
+    /// Can a batch be tried again that ends before this truncate, and is it a shorter one?
+    #[must_use]
+    pub fn goes_beyond(&self, truncate: &Truncate) -> bool {
+        match self {
+            Self::Usual => true,
+            Self::Before(_, bound) => truncate.is_before(bound),
+            Self::Snapshot => false,
+        }
+    }
+}
+
+/// How a batch is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// How the staged rows are read.
+    pub reading: Reading,
+    /// How far it goes.
+    pub reach: Reach,
+    /// What lets the first truncate of each dataset pass that would stop the stream.
+    pub truncate: Option<OnTruncate>,
 }
 
 /// Runs one batch to its end. The transaction is rolled back by the caller, or with the connection, on an error.
 ///
 /// # Errors
 /// Whatever stands between the staged rows and the commit; nothing is changed then.
-pub async fn run(
-    session: &Session,
-    stream: &Stream,
-    reading: Reading,
-    reach: Reach,
-) -> Result<Ended, Error> {
+pub async fn run(session: &Session, stream: &Stream, attempt: &Attempt) -> Result<Ended, Error> {
     fault("open");
     let batch = open::open(session, stream).await?;
     fault("cut");
-    let batch = match open::cut(batch, reach).await? {
+    let batch = match open::cut(batch, &attempt.reach).await? {
         open::Decision::Take(batch) => batch,
         open::Decision::Ended(ended) => return Ok(ended),
     };
-    let batch = prepare::prepare(batch, reading).await?;
+    let batch = prepare::prepare(batch, attempt).await?;
     let batch = apply(batch).await?;
     record::record(batch).await
 }

@@ -221,18 +221,21 @@ pub(super) enum Decision<'a> {
 ///
 /// With [`Reach::Snapshot`] it takes what ends with a new snapshot, where there is one. What is waited for may be gone for
 /// good, and superseded too.
-pub(super) async fn cut(batch: Batch<'_, Open>, reach: Reach) -> Result<Decision<'_>, Error> {
+pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Decision<'a>, Error> {
     let anew = match reach {
-        Reach::Usual => None,
+        Reach::Usual | Reach::Before(..) => None,
         Reach::Snapshot => anew::cut(&batch).await?,
     };
     let found = if let Some(found) = anew {
         found
     } else if batch.stream.spec.stream.dataset.is_some() {
-        by_offset(&batch).await?
+        by_offset(&batch, reach).await?
     } else {
-        by_transaction(&batch).await?
+        by_transaction(&batch, reach).await?
     };
+    if let (Found::Nothing { .. }, Reach::Before(dataset, truncate)) = (&found, reach) {
+        return Err(truncate.stops(&batch.stream.spec.stream, dataset));
+    }
     match found {
         Found::Nothing { ends } => {
             if let (Some(ends), Some(topic)) = (ends, &batch.state.end_topic)
@@ -298,7 +301,7 @@ pub(super) enum Found {
     },
 }
 
-async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
+async fn by_offset(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found, Error> {
     let dataset = &batch.stream.spec.datasets[0];
     let positions = &batch.state.positions;
     let topics: Vec<&str> = positions
@@ -331,19 +334,28 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         return Ok(Found::Nothing { ends: None });
     }
     let mut progress = Vec::new();
-    let slices = rows
-        .iter()
-        .map(|row| {
-            let high: i64 = row.get("high");
-            let position = known(batch, &dataset.name, row.get("topic"), row.get("part"));
-            progress.push(Progress {
-                part: (0, position.topic.clone(), position.partition),
-                merged: high,
-                visible: row.get("head"),
-            });
-            Slice { position, high }
-        })
-        .collect();
+    let mut slices = Vec::new();
+    for row in &rows {
+        let position = known(batch, &dataset.name, row.get("topic"), row.get("part"));
+        let high = match reach {
+            Reach::Before(_, truncate) if truncate.is_in(&position) => {
+                match last_before(batch, &position, truncate.offset).await? {
+                    Some(high) => high,
+                    None => continue,
+                }
+            }
+            _ => row.get("high"),
+        };
+        progress.push(Progress {
+            part: (0, position.topic.clone(), position.partition),
+            merged: high,
+            visible: row.get("head"),
+        });
+        slices.push(Slice { position, high });
+    }
+    if slices.is_empty() {
+        return Ok(Found::Nothing { ends: None });
+    }
     Ok(Found::Take {
         slices: [(0, slices)].into(),
         ends: None,
@@ -351,6 +363,33 @@ async fn by_offset(batch: &Batch<'_, Open>) -> Result<Found, Error> {
         progress,
         anew: BTreeMap::new(),
     })
+}
+
+/// The last staged offset above the watermark and below a truncate's.
+async fn last_before(
+    batch: &Batch<'_, Open>,
+    position: &Position,
+    offset: i64,
+) -> Result<Option<i64>, Error> {
+    let sql = format!(
+        "select max(__connect_offset) from {} where __connect_topic = $1 and __connect_partition = $2\n   \
+           and __connect_offset > $3 and __connect_offset < $4",
+        batch.stream.spec.datasets[0].staging.quoted()
+    );
+    let rows = batch
+        .session
+        .query(
+            "cut before a truncate",
+            &sql,
+            &[
+                (&position.topic, Type::TEXT),
+                (&position.partition, Type::INT4),
+                (&position.watermark, Type::INT8),
+                (&offset, Type::INT8),
+            ],
+        )
+        .await?;
+    Ok(rows.first().and_then(|row| row.get(0)))
 }
 
 pub(super) fn known(
@@ -394,7 +433,7 @@ fn settled(open: &Open) -> Settled {
     }
 }
 
-async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
+async fn by_transaction(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found, Error> {
     let spec = &batch.stream.spec;
     let place = |name: &str| {
         spec.datasets
@@ -441,7 +480,7 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
             )
             .await?;
         let mut heads = BTreeMap::new();
-        let stretches: Vec<Stretch> = rows
+        let mut stretches: Vec<Stretch> = rows
             .iter()
             .map(|row| {
                 let stretch = stretch(row, spec.source);
@@ -450,6 +489,16 @@ async fn by_transaction(batch: &Batch<'_, Open>) -> Result<Found, Error> {
                 stretch
             })
             .collect();
+        if let Reach::Before(_, truncate) = reach {
+            // A transaction is never split: what is before the truncate ends before its transaction.
+            let Some(commit) = truncate.commit else {
+                return Ok(Found::Nothing { ends: None });
+            };
+            stretches.retain(|stretch| stretch.place < commit);
+            if stretches.is_empty() {
+                return Ok(Found::Nothing { ends: None });
+            }
+        }
         let settled = settled(&batch.state);
         let ends: Option<&[End]> = batch.state.ends.as_deref();
         let max_rows = spec.limits.max_rows;

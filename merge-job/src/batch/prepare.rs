@@ -1,23 +1,26 @@
 //! From the cut to events that can be merged: read, then mark replays, quarantine, fill, each only where needed.
 
+use milepost_job_spec::OnTruncate;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Batch, Counts, Cut, Prepared, Reading, fault};
+use crate::batch::{Attempt, Batch, Counts, Cut, Prepared, Reading, fault};
+use crate::control::position::Position;
 use crate::error::Error;
 use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
 use crate::staging::refusal::{self, SliceValues, Uncast};
+use crate::staging::truncate::{self, Truncate};
 use crate::staging::{fill, position, quarantine, replay, snapshot};
 
-pub(super) async fn prepare(
-    batch: Batch<'_, Cut>,
-    reading: Reading,
-) -> Result<Batch<'_, Prepared>, Error> {
+pub(super) async fn prepare<'a>(
+    batch: Batch<'a, Cut>,
+    attempt: &Attempt,
+) -> Result<Batch<'a, Prepared>, Error> {
     fault("read");
     for (&index, slices) in &batch.state.slices {
-        read(&batch, &batch.shape(index), slices, reading).await?;
+        read(&batch, &batch.shape(index), slices, attempt.reading).await?;
     }
     fault("survey");
     let shapes: Vec<Shape<'_>> = batch
@@ -91,6 +94,12 @@ pub(super) async fn prepare(
             .execute("mark what the merge table refuses", &sql, &[])
             .await?;
     }
+    for dataset in judged
+        .iter_mut()
+        .filter(|dataset| dataset.survey.truncates > 0)
+    {
+        truncate(&batch, dataset, attempt.truncate).await?;
+    }
     fault("fill");
     fill_unknown(&batch, &mut judged).await?;
     for dataset in &mut judged {
@@ -135,6 +144,8 @@ struct Judged<'a> {
     doubtful: u64,
     /// Rows marked for quarantine.
     set_aside: u64,
+    /// The offset of the last truncate that took effect.
+    truncated: Option<i64>,
 }
 
 impl<'a> Judged<'a> {
@@ -156,6 +167,7 @@ impl<'a> Judged<'a> {
             },
             doubtful: 0,
             set_aside: 0,
+            truncated: None,
         }
     }
 
@@ -171,15 +183,78 @@ impl<'a> Judged<'a> {
                     .to_owned(),
             });
         }
-        if self.survey.truncates > 0 {
+        Ok(())
+    }
+}
+
+/// Lets truncates take effect, as the dataset's policy or the caller says.
+async fn truncate(
+    batch: &Batch<'_, Cut>,
+    dataset: &mut Judged<'_>,
+    allowed: Option<OnTruncate>,
+) -> Result<(), Error> {
+    let Judged { shape, .. } = dataset;
+    let session = batch.session;
+    let rows = session
+        .query("find truncates", &truncate::find(shape), &[])
+        .await?;
+    let truncates: Vec<Truncate> = rows
+        .iter()
+        .map(|row| Truncate {
+            topic: row.get("x_topic"),
+            partition: row.get("x_part"),
+            offset: row.get("x_off"),
+            commit: row.get("x_commit"),
+        })
+        .collect();
+    let Some(last) = truncates.last() else {
+        return Ok(());
+    };
+    let policy = shape.dataset.policy.truncate;
+    let policy = match (policy, allowed) {
+        // One passes; another one behind it stops the stream again.
+        (OnTruncate::Fail, Some(allowed)) if truncates.len() == 1 => allowed,
+        (OnTruncate::Fail, allowed) => {
+            let first = &truncates[usize::from(allowed.is_some())];
+            return Err(first.stops(&batch.stream.spec.stream, &shape.dataset.name));
+        }
+        (policy, _) => policy,
+    };
+    if policy == OnTruncate::CloseAll {
+        let of_dataset = |position: &&Position| position.dataset == shape.dataset.name;
+        let partitions = batch.state.open.positions.iter().filter(of_dataset).count();
+        if partitions.max(batch.state.slices[&shape.index].len()) > 1 {
             return Err(Error::Staged {
-                what: format!("the source truncated dataset `{name}`"),
-                remedy: "nothing is merged beyond a TRUNCATE; revoke it at the source, and see docs/operations.md"
+                what: format!(
+                    "the source truncated dataset `{}`, whose topic has several partitions: nothing tells which of their rows came before",
+                    shape.dataset.name
+                ),
+                remedy: "let it pass with `merge-job merge --truncate ignore` or `truncate: ignore` in the model, then take a new \
+                         snapshot of the dataset: see docs/operations.md"
                     .to_owned(),
             });
         }
-        Ok(())
+        dataset.truncated = Some(last.offset);
     }
+    let script = truncate::execute(&dataset.shape, policy, &truncates);
+    session.script("let truncates take effect", &script).await?;
+    dataset.counts.truncate = truncates.len() as u64;
+    recount_doubtful(batch, dataset).await
+}
+
+/// Some of the rows that may be replays are not merged after all.
+async fn recount_doubtful(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(), Error> {
+    if dataset.doubtful == 0 {
+        return Ok(());
+    }
+    let sql = quarantine::doubtful(&dataset.shape);
+    let rows = batch
+        .session
+        .query("count doubtful rows", &sql, &[])
+        .await?;
+    let count = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+    dataset.doubtful = u64::try_from(count).unwrap_or(0);
+    Ok(())
 }
 
 /// Positions that cannot be compared must not be: a replay would pass for news, or news for a replay. Where a new snapshot
@@ -448,12 +523,7 @@ async fn set_aside(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(
         let supersede = quarantine::supersede(&shape, complete);
         if dataset.set_aside > 0 {
             within_limit(batch, &shape, dataset.set_aside)?;
-            if dataset.doubtful > 0 {
-                let sql = quarantine::doubtful(&shape);
-                let rows = session.query("count doubtful rows", &sql, &[]).await?;
-                let count = rows.first().map_or(0, |row| row.get::<_, i64>(0));
-                dataset.doubtful = u64::try_from(count).unwrap_or(0);
-            }
+            recount_doubtful(batch, dataset).await?;
             values.push((&batch.state.open.number, Type::INT8));
             dataset.counts.quarantined = session
                 .execute("keep what does not fit", &quarantine::keep(&shape), &values)
@@ -463,6 +533,15 @@ async fn set_aside(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(
         session
             .execute("close superseded entries", &supersede, &values)
             .await?;
+        if let Some(offset) = &dataset.truncated {
+            session
+                .execute(
+                    "close entries before a truncate",
+                    &truncate::supersede(&shape, stream),
+                    &[(offset, Type::INT8)],
+                )
+                .await?;
+        }
     }
     Ok(())
 }

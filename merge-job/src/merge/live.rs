@@ -9,7 +9,7 @@ use crate::staging::events::{STATE_VALID, Shape};
 pub fn reduce(shape: &Shape<'_>) -> String {
     format!(
         "create temp table {changes} on commit drop as\n\
-         select d.x_op, d.x_ts, d.x_doubt, {all}, l.ctid as x_live,\n       \
+         select d.x_op, d.x_ts, d.x_doubt, d.x_topic is null as x_made, {all}, l.ctid as x_live,\n       \
                 case when d.x_op = 'd' then case when l.ctid is null then 'n' else 'd' end\n            \
                 when l.ctid is null then 'i'\n            \
                 when {differs} then 'u' else 'n' end as x_action\n  \
@@ -32,8 +32,10 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
     format!(
         "select {index} as i,\n       \
          count(*) filter (where x_action = 'i') as inserted, count(*) filter (where x_action = 'u') as updated,\n       \
-         count(*) filter (where x_action = 'd') as deleted, count(*) filter (where x_action = 'n' and not x_doubt) as unchanged,\n       \
-         count(*) filter (where not x_doubt) as certain, count(*) filter (where x_doubt and x_action <> 'n') as news,\n       \
+         count(*) filter (where x_action = 'd' and not x_made) as deleted,\n       \
+         count(*) filter (where x_action = 'n' and not x_doubt and not x_made) as unchanged,\n       \
+         count(*) filter (where not x_doubt and not x_made) as certain,\n       \
+         count(*) filter (where x_doubt and x_action <> 'n' and not x_made) as news,\n       \
          count(*) filter (where x_action = 'd') as closed, 1::bigint as most,\n       \
          count(*) filter (where {milestoned} and x_action in ('u', 'd')) as to_closed,\n       \
          count(*) filter (where x_action <> 'n') as to_live\n  \

@@ -31,23 +31,23 @@ pub fn reduce(shape: &Shape<'_>) -> String {
     format!(
         "create temp table {changes} on commit drop as\n\
          with b as materialized (\n  \
-           select w.x_part, w.x_off, w.x_op, w.x_ts, w.x_doubt, {all_w}, w.x_number, w.x_next, l.ctid as x_first_live,\n         \
+           select w.x_part, w.x_off, w.x_op, w.x_ts, w.x_doubt, w.x_made, {all_w}, w.x_number, w.x_next, l.ctid as x_first_live,\n         \
                   case when w.x_number = 1 then l.ctid is not null else w.x_last_op <> 'd' end as x_was_live,\n         \
                   case when w.x_number = 1 then case when l.ctid is null then w.x_op <> 'd' when w.x_op = 'd' then true else {differs} end\n              \
                   when w.x_op = 'd' then w.x_last_op <> 'd'\n              \
                   when w.x_last_op = 'd' then true\n              \
                   else record_image_ne(row({all_w}), w.x_last_image) end as x_effective\n    \
-             from (select x_part, x_off, x_op, x_ts, x_doubt, {all}, row_number() over k as x_number, lead(x_off) over k as x_next,\n                 \
+             from (select x_part, x_off, x_op, x_ts, x_doubt, x_topic is null as x_made, {all}, row_number() over k as x_number, lead(x_off) over k as x_next,\n                 \
                           lag(x_op) over k as x_last_op, case when lag(x_op) over k <> 'd' then lag(row({all})) over k end as x_last_image\n            \
                      from {events} where x_state = {STATE_VALID}\n          \
                    window k as (partition by {keys} order by x_part, x_off)) w\n    \
              left join {live} l on {joined}\n\
          )\n\
-         select x_op, x_ts, x_doubt, {all}, x_was_live, x_effective, x_first_live as x_live,\n       \
+         select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, x_first_live as x_live,\n       \
                 x_effective::integer::bigint as x_j, x_effective::integer::bigint as x_n\n  \
            from b where x_number = 1 and x_next is null\n\
          union all\n\
-         select x_op, x_ts, x_doubt, {all}, x_was_live, x_effective, first_value(x_first_live) over k,\n       \
+         select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, first_value(x_first_live) over k,\n       \
                 count(*) filter (where x_effective) over k, count(*) filter (where x_effective) over (partition by {keys})\n  \
            from b where x_number > 1 or x_next is not null\n\
          window k as (partition by {keys} order by x_part, x_off)",
@@ -70,9 +70,10 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
         "select {index} as i,\n       \
          count(*) filter (where x_effective and x_op <> 'd' and not x_was_live) as inserted,\n       \
          count(*) filter (where x_effective and x_op <> 'd' and x_was_live) as updated,\n       \
-         count(*) filter (where x_effective and x_op = 'd') as deleted,\n       \
-         count(*) filter (where not x_effective and not x_doubt) as unchanged,\n       \
-         count(*) filter (where not x_doubt) as certain, count(*) filter (where x_doubt and x_effective) as news,\n       \
+         count(*) filter (where x_effective and x_op = 'd' and not x_made) as deleted,\n       \
+         count(*) filter (where not x_effective and not x_doubt and not x_made) as unchanged,\n       \
+         count(*) filter (where not x_doubt and not x_made) as certain,\n       \
+         count(*) filter (where x_doubt and x_effective and not x_made) as news,\n       \
          count(*) filter (where x_effective and x_j = x_n and x_op = 'd' and x_live is not null) as closed,\n       \
          coalesce(max(x_n), 1) as most,\n       \
          count(*) filter (where x_effective and x_j = 1 and x_live is not null)\n         \

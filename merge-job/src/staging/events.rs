@@ -25,6 +25,8 @@ pub const STATE_VALID: i16 = 0;
 pub const STATE_REPLAY: i16 = 1;
 /// `x_state` of a quarantined row.
 pub const STATE_QUARANTINED: i16 = 2;
+/// `x_state` of a truncate that has taken effect, or is ignored.
+pub const STATE_TRUNCATE: i16 = 3;
 
 impl<'a> Shape<'a> {
     /// The temporary table of events.

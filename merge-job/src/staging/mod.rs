@@ -15,3 +15,4 @@ pub mod refusal;
 pub mod replay;
 pub(crate) mod snapshot;
 pub mod transaction;
+pub mod truncate;

@@ -47,7 +47,7 @@ pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey) -> String {
 #[must_use]
 pub fn doubtful(shape: &Shape<'_>) -> String {
     format!(
-        "select count(*) from {} where x_state = {STATE_VALID} and x_doubt",
+        "select count(*) from {} where x_state = {STATE_VALID} and x_doubt and x_topic is not null",
         shape.events()
     )
 }

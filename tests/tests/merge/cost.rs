@@ -12,6 +12,7 @@ const LOAD: u64 = 1;
 fn merge(database: &Database, spec: &StreamSpec) -> Summary {
     let request = MergeRequest {
         target: MergeTarget::Stream(spec.stream.clone()),
+        truncate: None,
     };
     let config = database
         .url()

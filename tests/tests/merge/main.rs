@@ -18,6 +18,7 @@ mod redelivered;
 mod reference;
 mod shop;
 mod superseded;
+mod truncate;
 mod version_before;
 
 /// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use acceptance::{Cluster, Database, Job, Mirror, compare, publish, shop};
-use milepost_job_spec::{Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{OnTruncate, Strategy, StreamSpec, TableRef, Versions};
 use milepost_simulator::{History, Image, Settings, StagedRow, copy};
 use proptest::prelude::{Just, any, prop_oneof};
 use proptest::strategy::Strategy as _;
@@ -23,6 +23,8 @@ struct Case {
     multi_dataset: bool,
     /// Does the connector send END events?
     ends: bool,
+    /// What a truncate of the source does.
+    truncate: OnTruncate,
     max_rows: u64,
     rounds: usize,
     transactions: usize,
@@ -40,15 +42,23 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
         any::<bool>(),
         prop_oneof![Just(0.0), Just(0.15)],
         prop_oneof![3 => Just(0.0), 1 => Just(0.08)],
+        prop_oneof![2 => Just(0.0), 1 => Just(0.04)],
     )
-        .prop_map(|(partitions, keys, full, restarts, spoiled)| Settings {
-            partitions: if partitions == 2 { 3 } else { 1 },
-            keys,
-            replica_identity_full: full,
-            restarts,
-            spoiled,
-            ..Settings::default()
-        });
+        .prop_map(
+            |(partitions, keys, full, restarts, spoiled, truncates)| Settings {
+                partitions: if partitions == 2 && truncates == 0.0 {
+                    3
+                } else {
+                    1
+                },
+                keys,
+                replica_identity_full: full,
+                restarts,
+                spoiled,
+                truncates,
+                ..Settings::default()
+            },
+        );
     let sizes = (1_u64..150, 1_usize..4, 1_usize..40);
     (
         any::<u64>(),
@@ -56,16 +66,26 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
         settings,
         any::<bool>(),
         any::<bool>(),
+        prop_oneof![3 => Just(OnTruncate::CloseAll), 1 => Just(OnTruncate::Ignore)],
         sizes,
     )
         .prop_map(
-            |(seed, strategy, settings, multi_dataset, ends, (max_rows, rounds, transactions))| {
+            |(
+                seed,
+                strategy,
+                settings,
+                multi_dataset,
+                ends,
+                truncate,
+                (max_rows, rounds, transactions),
+            )| {
                 Case {
                     seed,
                     strategy,
                     settings,
                     multi_dataset,
                     ends: ends && multi_dataset,
+                    truncate,
                     max_rows,
                     rounds,
                     transactions,
@@ -149,6 +169,9 @@ pub(crate) fn spec_of_types(strategy: Strategy) -> StreamSpec {
 fn spec(case: &Case) -> StreamSpec {
     let mut spec = spec_of_types(case.strategy);
     spec.limits.max_rows = case.max_rows;
+    for dataset in &mut spec.datasets {
+        dataset.policy.truncate = case.truncate;
+    }
     if !case.multi_dataset {
         spec.datasets.retain(|dataset| dataset.name == "types");
         spec.stream.dataset = Some("types".to_owned());
@@ -214,7 +237,8 @@ fn play(case: &Case) {
         if case.settings.restarts == 0.0 && case.multi_dataset {
             mirror.transactions_are_whole();
         }
-        if mirror.quarantined() == 0 && case.settings.spoiled == 0.0 {
+        let is_told_all = case.settings.truncates == 0.0 || case.truncate == OnTruncate::CloseAll;
+        if mirror.quarantined() == 0 && case.settings.spoiled == 0.0 && is_told_all {
             for (place, dataset) in spec.datasets.iter().enumerate() {
                 let truth: Vec<Image> = round.truth.tables[place].values().cloned().collect();
                 assert_eq!(mirror.live(place), truth, "live rows of `{}`", dataset.name);
