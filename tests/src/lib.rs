@@ -9,6 +9,7 @@ pub mod compare;
 mod database;
 pub mod debezium;
 mod fence;
+mod filled;
 mod job;
 mod mirror;
 mod port;

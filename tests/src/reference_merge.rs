@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use milepost_job_spec::{ColumnSpec, DatasetSpec, OnTruncate};
-use milepost_simulator::{Image, Key, Op, StagedRow, value};
+use milepost_job_spec::{DatasetSpec, OnTruncate};
+use milepost_simulator::{Image, Key, Op, StagedRow};
 
 use crate::fence::{Fences, Standing};
+use crate::filled::filled;
 use crate::version::{Counts, Event, Version, first_time, keeps_all, key_of};
-use crate::version::{is_one_change, position};
+use crate::version::{is_one_change, position, truncate};
 
 /// The merge table of one dataset, its fences and its quarantine.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +54,8 @@ impl Reference {
             } else if row.op == Op::Truncate {
                 counts.add("truncate");
                 if spec.policy.truncate == OnTruncate::CloseAll {
-                    self.truncate(row, &mut events);
+                    truncate(&self.live, row, &mut events);
+                    self.open.clear();
                 }
             } else if let (Some(key), Ok(image)) = (&key, filled(spec, row, source.as_ref())) {
                 if row.op == Op::Delete {
@@ -94,21 +96,6 @@ impl Reference {
         counts
     }
 
-    /// In its place a truncate deletes every key that is live then, and whatever waits in quarantine is done with.
-    fn truncate(&mut self, row: &StagedRow, events: &mut BTreeMap<Key, Vec<Event>>) {
-        for key in self.live.keys() {
-            events.entry(key.clone()).or_default();
-        }
-        for (key, events) in events {
-            let is_live = match events.last() {
-                Some(event) => event.image.is_some(),
-                None => self.live.contains_key(key),
-            };
-            events.extend(is_live.then(|| Event::of_truncate(row)));
-        }
-        self.open.clear();
-    }
-
     fn apply(&mut self, key: &Key, event: &Event, dp_in: i64) -> &'static str {
         let old = self.live.get(key).cloned();
         if old.as_ref().map(|old| &old.image) == event.image.as_ref() {
@@ -123,25 +110,5 @@ impl Reference {
         let version = Version::live(key, image, dp_in, event.source_ts);
         self.live.insert(key.clone(), version);
         if replaced { "updated" } else { "inserted" }
-    }
-}
-
-/// The image after the row, none after a delete; an error where a placeholder, a null or a cast forbids it.
-fn filled(spec: &DatasetSpec, row: &StagedRow, from: Option<&Image>) -> Result<Option<Image>, ()> {
-    let value = |(place, column): (usize, &ColumnSpec)| match &row.columns[place] {
-        Some(text) if value::is_placeholder(column, text) => Ok(from.ok_or(())?[place].clone()),
-        Some(text) if text == value::UNCASTABLE && column.merge_type != "text" => Err(()),
-        None if !column.nullable => Err(()),
-        other => Ok(other.clone()),
-    };
-    match row.op {
-        Op::Delete | Op::Truncate => Ok(None),
-        _ => spec
-            .columns
-            .iter()
-            .enumerate()
-            .map(value)
-            .collect::<Result<_, _>>()
-            .map(Some),
     }
 }

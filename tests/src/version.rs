@@ -101,6 +101,24 @@ impl Event {
     }
 }
 
+/// In its place a truncate deletes every key that is live then.
+pub(crate) fn truncate(
+    live: &BTreeMap<Key, Version>,
+    row: &StagedRow,
+    events: &mut BTreeMap<Key, Vec<Event>>,
+) {
+    for key in live.keys() {
+        events.entry(key.clone()).or_default();
+    }
+    for (key, events) in events {
+        let is_live = match events.last() {
+            Some(event) => event.image.is_some(),
+            None => live.contains_key(key),
+        };
+        events.extend(is_live.then(|| Event::of_truncate(row)));
+    }
+}
+
 /// Is every effective event a version?
 pub(crate) fn keeps_all(spec: &DatasetSpec) -> bool {
     spec.strategy

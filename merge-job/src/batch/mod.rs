@@ -9,10 +9,12 @@
 //! rows. Each step is one round trip, or one per dataset.
 
 mod anew;
+mod by_offset;
 mod counts;
 mod open;
 mod prepare;
 mod record;
+mod truncate;
 
 pub use counts::Counts;
 pub(crate) use record::{after_lost_commit, failed};

@@ -7,7 +7,7 @@ use milepost_job_spec::SourcePosition;
 use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Batch, Cut, Ended, Open, Progress, Reach, anew};
+use crate::batch::{Batch, Cut, Ended, Open, Progress, Reach, anew, by_offset};
 use crate::control::position::{Fence, Position};
 use crate::control::stream::Stream;
 use crate::error::Error;
@@ -229,7 +229,7 @@ pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Dec
     let found = if let Some(found) = anew {
         found
     } else if batch.stream.spec.stream.dataset.is_some() {
-        by_offset(&batch, reach).await?
+        by_offset::cut(&batch, reach).await?
     } else {
         by_transaction(&batch, reach).await?
     };
@@ -299,97 +299,6 @@ pub(super) enum Found {
         /// The first offset of a new snapshot that ends the slice, by place of the dataset.
         anew: BTreeMap<usize, i64>,
     },
-}
-
-async fn by_offset(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found, Error> {
-    let dataset = &batch.stream.spec.datasets[0];
-    let positions = &batch.state.positions;
-    let topics: Vec<&str> = positions
-        .iter()
-        .map(|position| position.topic.as_str())
-        .collect();
-    let partitions: Vec<i32> = positions
-        .iter()
-        .map(|position| position.partition)
-        .collect();
-    let watermarks: Vec<i64> = positions
-        .iter()
-        .map(|position| position.watermark)
-        .collect();
-    let max_rows = i64::try_from(batch.stream.spec.limits.max_rows).unwrap_or(i64::MAX);
-    let rows = batch
-        .session
-        .query(
-            "cut the staged rows",
-            &cut::by_offset(dataset, batch.stream.spec.source),
-            &[
-                (&topics, Type::TEXT_ARRAY),
-                (&partitions, Type::INT4_ARRAY),
-                (&watermarks, Type::INT8_ARRAY),
-                (&max_rows, Type::INT8),
-            ],
-        )
-        .await?;
-    if rows.is_empty() {
-        return Ok(Found::Nothing { ends: None });
-    }
-    let mut progress = Vec::new();
-    let mut slices = Vec::new();
-    for row in &rows {
-        let position = known(batch, &dataset.name, row.get("topic"), row.get("part"));
-        let high = match reach {
-            Reach::Before(_, truncate) if truncate.is_in(&position) => {
-                match last_before(batch, &position, truncate.offset).await? {
-                    Some(high) => high,
-                    None => continue,
-                }
-            }
-            _ => row.get("high"),
-        };
-        progress.push(Progress {
-            part: (0, position.topic.clone(), position.partition),
-            merged: high,
-            visible: row.get("head"),
-        });
-        slices.push(Slice { position, high });
-    }
-    if slices.is_empty() {
-        return Ok(Found::Nothing { ends: None });
-    }
-    Ok(Found::Take {
-        slices: [(0, slices)].into(),
-        ends: None,
-        exact: false,
-        progress,
-        anew: BTreeMap::new(),
-    })
-}
-
-/// The last staged offset above the watermark and below a truncate's.
-async fn last_before(
-    batch: &Batch<'_, Open>,
-    position: &Position,
-    offset: i64,
-) -> Result<Option<i64>, Error> {
-    let sql = format!(
-        "select max(__connect_offset) from {} where __connect_topic = $1 and __connect_partition = $2\n   \
-           and __connect_offset > $3 and __connect_offset < $4",
-        batch.stream.spec.datasets[0].staging.quoted()
-    );
-    let rows = batch
-        .session
-        .query(
-            "cut before a truncate",
-            &sql,
-            &[
-                (&position.topic, Type::TEXT),
-                (&position.partition, Type::INT4),
-                (&position.watermark, Type::INT8),
-                (&offset, Type::INT8),
-            ],
-        )
-        .await?;
-    Ok(rows.first().and_then(|row| row.get(0)))
 }
 
 pub(super) fn known(

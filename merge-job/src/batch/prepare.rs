@@ -1,17 +1,15 @@
 //! From the cut to events that can be merged: read, then mark replays, quarantine, fill, each only where needed.
 
-use milepost_job_spec::OnTruncate;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Attempt, Batch, Counts, Cut, Prepared, Reading, fault};
-use crate::control::position::Position;
+use crate::batch::{Attempt, Batch, Counts, Cut, Prepared, Reading, fault, truncate};
 use crate::error::Error;
 use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::{self, Shape};
 use crate::staging::refusal::{self, SliceValues, Uncast};
-use crate::staging::truncate::{self, Truncate};
+use crate::staging::truncate as staged;
 use crate::staging::{fill, position, quarantine, replay, snapshot};
 
 pub(super) async fn prepare<'a>(
@@ -98,7 +96,7 @@ pub(super) async fn prepare<'a>(
         .iter_mut()
         .filter(|dataset| dataset.survey.truncates > 0)
     {
-        truncate(&batch, dataset, attempt.truncate).await?;
+        truncate::take_effect(&batch, dataset, attempt.truncate).await?;
     }
     fault("fill");
     fill_unknown(&batch, &mut judged).await?;
@@ -136,16 +134,16 @@ struct Survey {
 }
 
 /// A dataset's events on their way to the merge.
-struct Judged<'a> {
-    shape: Shape<'a>,
+pub(super) struct Judged<'a> {
+    pub(super) shape: Shape<'a>,
     survey: Survey,
-    counts: Counts,
+    pub(super) counts: Counts,
     /// Rows that are merged and may be replays.
     doubtful: u64,
     /// Rows marked for quarantine.
     set_aside: u64,
     /// The offset of the last truncate that took effect.
-    truncated: Option<i64>,
+    pub(super) truncated: Option<i64>,
 }
 
 impl<'a> Judged<'a> {
@@ -187,63 +185,11 @@ impl<'a> Judged<'a> {
     }
 }
 
-/// Lets truncates take effect, as the dataset's policy or the caller says.
-async fn truncate(
+/// Some of the rows that may be replays are not merged after all.
+pub(super) async fn recount_doubtful(
     batch: &Batch<'_, Cut>,
     dataset: &mut Judged<'_>,
-    allowed: Option<OnTruncate>,
 ) -> Result<(), Error> {
-    let Judged { shape, .. } = dataset;
-    let session = batch.session;
-    let rows = session
-        .query("find truncates", &truncate::find(shape), &[])
-        .await?;
-    let truncates: Vec<Truncate> = rows
-        .iter()
-        .map(|row| Truncate {
-            topic: row.get("x_topic"),
-            partition: row.get("x_part"),
-            offset: row.get("x_off"),
-            commit: row.get("x_commit"),
-        })
-        .collect();
-    let Some(last) = truncates.last() else {
-        return Ok(());
-    };
-    let policy = shape.dataset.policy.truncate;
-    let policy = match (policy, allowed) {
-        // One passes; another one behind it stops the stream again.
-        (OnTruncate::Fail, Some(allowed)) if truncates.len() == 1 => allowed,
-        (OnTruncate::Fail, allowed) => {
-            let first = &truncates[usize::from(allowed.is_some())];
-            return Err(first.stops(&batch.stream.spec.stream, &shape.dataset.name));
-        }
-        (policy, _) => policy,
-    };
-    if policy == OnTruncate::CloseAll {
-        let of_dataset = |position: &&Position| position.dataset == shape.dataset.name;
-        let partitions = batch.state.open.positions.iter().filter(of_dataset).count();
-        if partitions.max(batch.state.slices[&shape.index].len()) > 1 {
-            return Err(Error::Staged {
-                what: format!(
-                    "the source truncated dataset `{}`, whose topic has several partitions: nothing tells which of their rows came before",
-                    shape.dataset.name
-                ),
-                remedy: "let it pass with `merge-job merge --truncate ignore` or `truncate: ignore` in the model, then take a new \
-                         snapshot of the dataset: see docs/operations.md"
-                    .to_owned(),
-            });
-        }
-        dataset.truncated = Some(last.offset);
-    }
-    let script = truncate::execute(&dataset.shape, policy, &truncates);
-    session.script("let truncates take effect", &script).await?;
-    dataset.counts.truncate = truncates.len() as u64;
-    recount_doubtful(batch, dataset).await
-}
-
-/// Some of the rows that may be replays are not merged after all.
-async fn recount_doubtful(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(), Error> {
     if dataset.doubtful == 0 {
         return Ok(());
     }
@@ -537,7 +483,7 @@ async fn set_aside(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(
             session
                 .execute(
                     "close entries before a truncate",
-                    &truncate::supersede(&shape, stream),
+                    &staged::supersede(&shape, stream),
                     &[(offset, Type::INT8)],
                 )
                 .await?;

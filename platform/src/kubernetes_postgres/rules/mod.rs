@@ -8,6 +8,7 @@ mod key_type;
 mod large_values;
 mod missing_transactions;
 mod name_collision;
+mod not_run_yet;
 mod reserved_name;
 mod shared_database;
 mod shortened_name;
@@ -36,6 +37,7 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &large_values::LargeValues,
     &missing_transactions::MissingTransactions,
     &name_collision::NameCollision,
+    &not_run_yet::NotRunYet,
     &reserved_name::ReservedName,
     &shared_database::SharedDatabase,
     &shortened_name::ShortenedName,
