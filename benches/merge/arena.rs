@@ -150,6 +150,7 @@ impl<'a> Arena<'a> {
         let request = MergeRequest {
             target,
             truncate: None,
+            missing: milepost_merge_job::batch::Missing::Guarded,
         };
         let summary = self.runtime.block_on(merge_stream(&request, &config))?;
         // The connection is closed by a task, which runs only while the runtime does.

@@ -80,6 +80,9 @@ pub(crate) struct MergeArguments {
     /// The file of a stream's spec, for local use: it is registered as if it were published
     #[arg(long, value_name = "FILE", conflicts_with_all = ["platform", "store", "dataset"])]
     pub(crate) spec: Option<PathBuf>,
+    /// In this run, let a complete snapshot close more rows than the dataset's policy allows (`heal`)
+    #[arg(long)]
+    pub(crate) allow_missing: bool,
     /// Let the truncate that the stream stopped at pass: delete what was live then, or keep it
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) truncate: Option<TruncatePolicy>,

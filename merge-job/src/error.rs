@@ -138,6 +138,14 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// A complete snapshot lacks more rows than the dataset's policy lets be missing.
+    #[error("{what}")]
+    Missing {
+        /// How many of how many.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The tables changed under the batch.
     #[error("{0}")]
     Disturbed(String),

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use milepost_job_spec::{OnTruncate, Outcome, StreamKey, StreamSpec};
+use milepost_merge_job::batch::Missing;
 use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
 use milepost_merge_job::reconcile_views;
@@ -102,6 +103,7 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         dataset,
         spec,
         truncate,
+        allow_missing,
     } = arguments;
     let truncate = truncate.map(|policy| match policy {
         TruncatePolicy::CloseAll => OnTruncate::CloseAll,
@@ -121,8 +123,17 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         }
     };
     let config = database::config_from_environment(None)?;
-    let summary =
-        merge_until_stopped(&MergeRequest { target, truncate }, &config, stopped()).await?;
+    let missing = if allow_missing {
+        Missing::Allowed
+    } else {
+        Missing::Guarded
+    };
+    let request = MergeRequest {
+        target,
+        truncate,
+        missing,
+    };
+    let summary = merge_until_stopped(&request, &config, stopped()).await?;
     print(&format!("{summary}\n"))
 }
 

@@ -44,6 +44,7 @@ pub fn disposition(error: &Error) -> Disposition {
         | Error::Staged { .. }
         | Error::Unordered { .. }
         | Error::Truncated { .. }
+        | Error::Missing { .. }
         | Error::Findings(_)
         | Error::Output(_) => Disposition::Stop,
     }
@@ -71,6 +72,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Staged { .. }
         | Error::Unordered { .. }
         | Error::Truncated { .. }
+        | Error::Missing { .. }
         | Error::Disturbed(_)
         | Error::Findings(_) => Outcome::Findings,
     }
@@ -114,7 +116,8 @@ pub fn hint(error: &Error) -> String {
         Error::Shape { remedy, .. }
         | Error::Staged { remedy, .. }
         | Error::Truncated { remedy, .. }
-        | Error::Unordered { remedy, .. } => remedy.clone(),
+        | Error::Unordered { remedy, .. }
+        | Error::Missing { remedy, .. } => remedy.clone(),
         Error::Disturbed(_) => {
             "find out who else writes to the merge table; only merge-job may".to_owned()
         }

@@ -11,7 +11,7 @@ use milepost_job_spec::{Digest, OnTruncate, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
-use crate::batch::{self, Attempt, Counts, Ended, Progress, Reach, Reading};
+use crate::batch::{self, Attempt, Counts, Ended, Missing, Progress, Reach, Reading};
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::retry::{Disposition, disposition};
@@ -41,6 +41,8 @@ pub struct MergeRequest {
     pub target: MergeTarget,
     /// What lets the first truncate of each dataset pass that its policy stops at.
     pub truncate: Option<OnTruncate>,
+    /// May a snapshot close more rows than a dataset's policy lets be missing?
+    pub missing: Missing,
 }
 
 /// What a run of `merge` did.
@@ -142,6 +144,7 @@ async fn merge(
             round_trips: 0,
         },
         stream,
+        missing: request.missing,
         config,
         running,
         truncate: request.truncate,
@@ -160,6 +163,7 @@ async fn merge(
 struct Run<'a> {
     summary: Summary,
     stream: Stream,
+    missing: Missing,
     config: &'a Config,
     running: &'a Running,
     /// Not used up yet.
@@ -230,6 +234,7 @@ impl Run<'_> {
             reading: Reading::Trusting,
             reach: Reach::Usual,
             truncate: self.truncate,
+            missing: self.missing,
         };
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {

@@ -4,7 +4,7 @@ use milepost_job_spec::{DatasetSpec, OnTruncate, SourcePosition, StreamKey, Stre
 use milepost_merge_job::merge::{live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::truncate::{self, Truncate};
-use milepost_merge_job::staging::{cut, fill, quarantine, replay};
+use milepost_merge_job::staging::{cut, fill, missing, quarantine, replay};
 
 /// A dataset with a compound key, a value that is cast, one that may be unchanged, and names that need quotes.
 fn dataset(strategy: &str) -> DatasetSpec {
@@ -94,6 +94,25 @@ fn staging() {
         )
     );
     insta::assert_snapshot!("replay_mark", replay::mark(&shape));
+}
+
+#[test]
+fn missing_rows() {
+    let stream = StreamKey {
+        platform: "main".to_owned(),
+        store: "shop".to_owned(),
+        dataset: None,
+    };
+    let dataset = dataset("\"live-only\"");
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!("missing_marks", missing::marks(&[shape], &stream));
+    insta::assert_snapshot!(
+        "missing_find",
+        missing::find(&shape, &stream, missing::Found::Deleted)
+    );
 }
 
 #[test]

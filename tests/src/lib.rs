@@ -15,6 +15,7 @@ mod mirror;
 mod port;
 mod postgres;
 mod reference_merge;
+mod resnapshot;
 pub mod shop;
 pub mod stack;
 pub mod stage;

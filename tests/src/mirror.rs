@@ -27,8 +27,8 @@ struct Batch {
     cut: BTreeMap<(String, i32), i64>,
 }
 
-/// Every class of a staged row, and `closed`: the columns of `milepost.batch_datasets`.
-const CLASSES: [&str; 9] = [
+/// Every class of a staged row, `closed` and `healed`: the columns of `milepost.batch_datasets`.
+const CLASSES: [&str; 10] = [
     "inserted",
     "updated",
     "deleted",
@@ -38,6 +38,7 @@ const CLASSES: [&str; 9] = [
     "quarantined",
     "truncate",
     "closed",
+    "healed",
 ];
 
 impl<'a> Mirror<'a> {
@@ -183,6 +184,7 @@ impl<'a> Mirror<'a> {
                 .iter()
                 .map(|class| match *class {
                     "closed" => counts.closed,
+                    "healed" => counts.healed,
                     class => counts.classes.get(class).copied().unwrap_or_default(),
                 })
                 .collect();

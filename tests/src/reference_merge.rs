@@ -7,6 +7,7 @@ use milepost_simulator::{Image, Key, Op, StagedRow};
 
 use crate::fence::{Fences, Standing};
 use crate::filled::filled;
+use crate::resnapshot::Snapshot;
 use crate::version::{Counts, Event, Version, first_time, keeps_all, key_of};
 use crate::version::{is_one_change, position, truncate};
 
@@ -17,10 +18,11 @@ pub struct Reference {
     pub live: BTreeMap<Key, Version>,
     pub closed: Vec<Version>,
     pub quarantine: Vec<(String, i32, i64)>,
-    open: BTreeSet<Key>,
+    pub(crate) open: BTreeSet<Key>,
     fences: Fences,
     /// The last delete of each partition, with what it took: a key change may go on in the next batch.
     gone: BTreeMap<(String, i32), (StagedRow, Option<Image>)>,
+    pub(crate) snapshot: Snapshot,
 }
 
 impl Reference {
@@ -31,6 +33,7 @@ impl Reference {
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
         for &row in rows {
             let key = key_of(spec, row);
+            self.snapshot.see(row, key.as_ref());
             let partition = (row.topic.clone(), row.partition);
             let known = key.as_ref().and_then(|key| match events.get(key) {
                 Some(events) => events.last().and_then(|event| event.image.clone()),
@@ -75,6 +78,7 @@ impl Reference {
                 self.open.extend(key);
             }
         }
+        counts.healed = self.heal(spec, &mut events);
         for (key, mut events) in events {
             if !keeps_all(spec) {
                 let overtaken = events.drain(..events.len().saturating_sub(1));

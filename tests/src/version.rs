@@ -44,6 +44,8 @@ pub struct Counts {
     pub classes: BTreeMap<&'static str, usize>,
     /// How many rows were live before the batch and not after.
     pub closed: usize,
+    /// How many rows were closed because a complete snapshot does not have them.
+    pub healed: usize,
     /// The most effective events of one key, which the batch time makes room for.
     pub most: usize,
 }
@@ -65,7 +67,7 @@ pub(crate) struct Event {
     pub(crate) image: Option<Image>,
     pub(crate) source_ts: Option<i64>,
     doubtful: bool,
-    /// It is what a truncate comes to, and no staged row.
+    /// It is what a truncate or a snapshot comes to, and no staged row.
     made: bool,
 }
 
@@ -92,6 +94,16 @@ impl Event {
     pub(crate) fn count(&self, class: &'static str, counts: &mut Counts) {
         if !self.made {
             counts.add(class);
+        }
+    }
+
+    /// The end of a row that a complete snapshot does not have.
+    pub(crate) fn missing() -> Self {
+        Self {
+            image: None,
+            source_ts: None,
+            doubtful: false,
+            made: true,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Counts of a dataset in a batch. Every staged row is in exactly one class; `closed` counts rows of the merge table.
+/// Counts of a dataset in a batch. Every staged row is in exactly one class; `closed` and `healed` count rows of the merge table.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Staged rows read.
@@ -26,6 +26,8 @@ pub struct Counts {
     pub truncate: u64,
     /// Rows live before the batch and not after.
     pub closed: u64,
+    /// Rows closed because a complete snapshot does not have them. No staged row says so.
+    pub healed: u64,
 }
 
 impl Counts {
@@ -66,6 +68,7 @@ impl AddAssign for Counts {
         self.quarantined += other.quarantined;
         self.truncate += other.truncate;
         self.closed += other.closed;
+        self.healed += other.healed;
     }
 }
 
@@ -81,6 +84,7 @@ impl fmt::Display for Counts {
             (self.replayed, "replayed"),
             (self.quarantined, "quarantined"),
             (self.truncate, "truncate"),
+            (self.healed, "healed"),
         ] {
             if count > 0 {
                 write!(f, ", {count} {class}")?;

@@ -14,10 +14,13 @@ mod counts;
 mod open;
 mod prepare;
 mod record;
+mod resnapshot;
 mod truncate;
 
 pub use counts::Counts;
 pub(crate) use record::{after_lost_commit, failed};
+pub use resnapshot::Missing;
+pub(crate) use resnapshot::Resnapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -139,6 +142,8 @@ pub(crate) struct Prepared {
     doubtful: BTreeMap<usize, u64>,
     /// Datasets with a slice whose last row is a delete: perhaps the old half of a key change.
     last_deletes: BTreeSet<usize>,
+    /// What becomes of snapshots, of datasets that have rows of them in the batch.
+    resnapshots: BTreeMap<usize, Resnapshot>,
 }
 
 /// The merge tables hold the batch.
@@ -147,6 +152,7 @@ pub(crate) struct Applied {
     counts: BTreeMap<usize, Counts>,
     last_images: BTreeMap<Part, String>,
     time_us: i64,
+    resnapshots: BTreeMap<usize, Resnapshot>,
 }
 
 impl<'a, S> Batch<'a, S> {
@@ -208,6 +214,8 @@ pub struct Attempt {
     pub reach: Reach,
     /// What lets the first truncate of each dataset pass that would stop the stream.
     pub truncate: Option<OnTruncate>,
+    /// Whether a snapshot may close more rows than a dataset's policy lets be missing.
+    pub missing: Missing,
 }
 
 /// Runs one batch to its end. The transaction is rolled back by the caller, or with the connection, on an error.
@@ -276,6 +284,8 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
     for (row, shape) in rows.iter().zip(&shapes) {
         let count = |column: &str| -> u64 { u64::try_from(row.get::<_, i64>(column)).unwrap_or(0) };
         let own = counts.entry(shape.index).or_default();
+        let healed = batch.state.resnapshots.get(&shape.index);
+        own.healed = healed.map_or(0, |own| own.healed);
         own.inserted = count("inserted");
         own.updated = count("updated");
         own.deleted = count("deleted");
@@ -340,6 +350,7 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         counts,
         last_images,
         time_us,
+        resnapshots: prepared.resnapshots,
     }))
 }
 

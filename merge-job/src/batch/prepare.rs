@@ -3,7 +3,7 @@
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Attempt, Batch, Counts, Cut, Prepared, Reading, fault, truncate};
+use crate::batch::{Attempt, Batch, Counts, Cut, Prepared, Reading, fault, resnapshot, truncate};
 use crate::error::Error;
 use crate::session::Bound;
 use crate::staging::cut::Slice;
@@ -103,6 +103,15 @@ pub(super) async fn prepare<'a>(
     for dataset in &mut judged {
         set_aside(&batch, dataset).await?;
     }
+    let resnapshots = {
+        let taken: Vec<Shape<'_>> = judged
+            .iter()
+            .filter(|own| own.survey.taken > 0 && !own.shape.dataset.key.is_empty())
+            .filter(|own| batch.state.slices[&own.shape.index].len() == 1)
+            .map(|own| own.shape)
+            .collect();
+        resnapshot::settle(&batch, &taken, attempt.missing).await?
+    };
     let ends_in_delete =
         |own: &&Judged<'_>| own.survey.last_deletes > 0 && !own.shape.fillable().is_empty();
     Ok(batch.with(|cut| Prepared {
@@ -120,6 +129,7 @@ pub(super) async fn prepare<'a>(
             .filter(ends_in_delete)
             .map(|own| own.shape.index)
             .collect(),
+        resnapshots,
     }))
 }
 
@@ -131,6 +141,8 @@ struct Survey {
     truncates: u64,
     strange: u64,
     last_deletes: u64,
+    /// Rows of snapshots that are not incremental.
+    taken: u64,
 }
 
 /// A dataset's events on their way to the merge.
@@ -158,6 +170,7 @@ impl<'a> Judged<'a> {
                 truncates: count("truncates"),
                 strange: count("strange"),
                 last_deletes: count("last_deletes"),
+                taken: count("taken"),
             },
             counts: Counts {
                 staged: count("staged"),

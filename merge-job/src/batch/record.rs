@@ -13,9 +13,9 @@ use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 
 /// Values of [`record`] before those of the slices.
-const FIXED_VALUES: usize = 20;
+const FIXED_VALUES: usize = 21;
 /// Values of each slice.
-const SLICE_VALUES: usize = 10;
+const SLICE_VALUES: usize = 11;
 
 /// Writes everything that the batch leaves in the control tables, and commits.
 pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
@@ -31,6 +31,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         counts,
         last_images,
         time_us,
+        resnapshots,
     } = applied;
     let spec = &stream.spec;
     let total = counts.values().fold(Counts::default(), |mut total, own| {
@@ -88,6 +89,8 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
     // The transaction topic's position follows the last fixed value.
     values.push((&end_name, Type::TEXT));
     values.push((&end_partition, Type::INT4));
+    let healed = column(|c| c.healed);
+    values.push((&healed, Type::INT8_ARRAY));
     debug_assert_eq!(values.len(), FIXED_VALUES, "the slices' values follow");
     let old: Vec<OldFence> = slices
         .iter()
@@ -100,7 +103,11 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
             last_images.get(&(*index, position.topic.clone(), position.partition))
         })
         .collect();
-    for (((index, slice), old), image) in slices.iter().zip(&old).zip(&images) {
+    let open: Vec<Option<i64>> = slices
+        .iter()
+        .map(|(index, _)| resnapshots.get(index).and_then(|own| own.open))
+        .collect();
+    for ((((index, slice), old), image), open) in slices.iter().zip(&old).zip(&images).zip(&open) {
         values.push((&spec.datasets[*index].name, Type::TEXT));
         values.push((&slice.position.topic, Type::TEXT));
         values.push((&slice.position.partition, Type::INT4));
@@ -111,6 +118,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         values.push((&slice.position.newest_source_ts_us, Type::INT8));
         values.push((image, Type::TEXT));
         values.push((&slice.position.last_transaction, Type::TEXT));
+        values.push((open, Type::INT8));
     }
     if cut.ends.is_some() {
         values.push((&end_offset, Type::INT8));
@@ -175,9 +183,9 @@ fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, Str
 /// One statement: positions, datasets, stream, batch and its datasets.
 ///
 /// `$1` stream, `$2` batch number, `$3` batch time, `$4` alignment, `$5` model version, `$6` spec version, `$7` started,
-/// `$8` datasets, `$9` to `$18` their counts, `$19` and `$20` topic and partition of the transaction topic; then per
+/// `$8` datasets, `$9` to `$18` their counts, `$19` and `$20` topic and partition of the transaction topic, `$21` the counts of healed rows; then per
 /// slice dataset, topic, partition, offset, the old fence (three), the newest commit time, the image of a deleted last
-/// row and the transaction of the old fence; then, with `ends`, offset
+/// row, the transaction of the old fence and the beginning of the open snapshot; then, with `ends`, offset
 /// and position of the last END.
 fn statement(slices: &[(String, String)], ends: bool) -> String {
     let mut moved = Vec::new();
@@ -190,7 +198,7 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
         );
         moved.push(format!(
             "select ${dataset}::text as dataset, ${topic}::text as topic, ${part}::integer as part, ${high}::bigint as high,\n    \
-               f.x_commit, f.x_row, f.x_order, greatest(m.newest, ${newest}::bigint) as newest, w.identity, coalesce(w.snapshot, false) as snapshot\n  \
+               f.x_commit, f.x_row, f.x_order, greatest(m.newest, ${newest}::bigint) as newest, w.identity, coalesce(w.snapshot, false) as snapshot, ${open}::bigint as snapshot_from\n  \
                from (select max(x_ts) as newest,\n               \
                             max(x_off) filter (where x_op = 'r' and x_snapshot is distinct from 'incremental') as anew\n          \
                        from {events} where {here}) m\n  \
@@ -215,19 +223,20 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
             newest = value(8),
             image = value(9),
             tx = value(10),
+            open = value(11),
         ));
     }
     let last = FIXED_VALUES + slices.len() * SLICE_VALUES;
     if ends {
         moved.push(format!(
-            "select '', $19::text, $20::integer, ${}::bigint, ${}::bigint, null, null, null, null, false",
+            "select '', $19::text, $20::integer, ${}::bigint, ${}::bigint, null, null, null, null, false, null",
             last + 1,
             last + 2
         ));
     } else {
         // Both values are bound all the same, so that their numbers never move.
         moved.push(
-            "select '', $19::text, $20::integer, 0::bigint, 0::bigint, null::bigint, null::bigint, null::bigint, null::jsonb, false where false"
+            "select '', $19::text, $20::integer, 0::bigint, 0::bigint, null::bigint, null::bigint, null::bigint, null::jsonb, false, null::bigint where false"
                 .to_owned(),
         );
     }
@@ -239,25 +248,26 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
                   blocked_on = null, blocked_since = null where id = $1 returning *\n\
          ), positions as (\n  \
            insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit, fence_row,\n    \
-                                           fence_order, newest_source_ts_us, watermark_row, in_snapshot)\n  \
-           select s.platform, s.store, m.dataset, m.topic, m.part, m.high, m.x_commit, m.x_row, m.x_order, m.newest, m.identity, m.snapshot\n    \
+                                           fence_order, newest_source_ts_us, watermark_row, in_snapshot, snapshot_from)\n  \
+           select s.platform, s.store, m.dataset, m.topic, m.part, m.high, m.x_commit, m.x_row, m.x_order, m.newest, m.identity, m.snapshot, m.snapshot_from\n    \
              from moved m cross join stream s order by m.dataset, m.topic, m.part\n  \
            on conflict (platform, store, dataset, topic, partition) do update\n  \
            set watermark = excluded.watermark, fence_commit = excluded.fence_commit, fence_row = excluded.fence_row,\n      \
                fence_order = excluded.fence_order, newest_source_ts_us = excluded.newest_source_ts_us,\n      \
-               watermark_row = excluded.watermark_row, in_snapshot = excluded.in_snapshot\n  \
+               watermark_row = excluded.watermark_row, in_snapshot = excluded.in_snapshot,\n      \
+               snapshot_from = excluded.snapshot_from\n  \
            returning dataset, topic, partition, watermark\n\
          ), datasets as (\n  \
            update milepost.datasets d set last_batch_time = {time} from stream s\n   \
             where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)\n\
          ), counts as (\n  \
            select * from unnest($8::text[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::bigint[],\n    \
-             $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])\n    \
-             as c(dataset, staged, inserted, updated, deleted, unchanged, overtaken, replayed, quarantined, truncate, closed)\n\
+             $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[], $21::bigint[])\n    \
+             as c(dataset, staged, inserted, updated, deleted, unchanged, overtaken, replayed, quarantined, truncate, closed, healed)\n\
          ), batch as (\n  \
            insert into milepost.batches (stream_id, platform, store, dataset, batch_number, batch_time, status, started_at,\n    \
              finished_at, alignment, rows_staged, rows_inserted, rows_updated, rows_deleted, rows_unchanged, rows_overtaken,\n    \
-             rows_replayed, rows_quarantined, rows_truncate, rows_closed, positions_from, positions_to, model_version, spec_version)\n  \
+             rows_replayed, rows_quarantined, rows_truncate, rows_closed, rows_healed, positions_from, positions_to, model_version, spec_version)\n  \
            select s.id, s.platform, s.store, s.dataset, $2, {time}, 'succeeded', {started}, clock_timestamp(), $4,\n    \
              c.*, (select jsonb_agg(jsonb_build_object('dataset', p.dataset, 'topic', p.topic, 'partition', p.partition, 'offset', p.watermark))\n            \
                      from milepost.positions p where p.platform = s.platform and p.store = s.store\n                      \
@@ -265,11 +275,11 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
              (select jsonb_agg(jsonb_build_object('dataset', p.dataset, 'topic', p.topic, 'partition', p.partition, 'offset', p.watermark)) from positions p),\n    \
              $5, $6\n    \
              from stream s cross join (select sum(staged), sum(inserted), sum(updated), sum(deleted), sum(unchanged), sum(overtaken),\n                                              \
-               sum(replayed), sum(quarantined), sum(truncate), sum(closed) from counts) c\n  \
+               sum(replayed), sum(quarantined), sum(truncate), sum(closed), sum(healed) from counts) c\n  \
            returning id\n\
          )\n\
          insert into milepost.batch_datasets (batch_id, dataset, rows_staged, rows_inserted, rows_updated, rows_deleted,\n    \
-           rows_unchanged, rows_overtaken, rows_replayed, rows_quarantined, rows_truncate, rows_closed)\n\
+           rows_unchanged, rows_overtaken, rows_replayed, rows_quarantined, rows_truncate, rows_closed, rows_healed)\n\
          select b.id, c.* from counts c cross join batch b",
         moved = moved.join("\nunion all\n"),
         time = moment("$3::bigint"),
@@ -288,7 +298,7 @@ pub(crate) async fn after_lost_commit(
         .query(
             "see whether the batch was committed",
             "select rows_staged, rows_inserted, rows_updated, rows_deleted, rows_unchanged, rows_overtaken, rows_replayed,\n       \
-                    rows_quarantined, rows_truncate, rows_closed\n  \
+                    rows_quarantined, rows_truncate, rows_closed, rows_healed\n  \
                from milepost.batches where stream_id = $1 and batch_number = $2 and status = 'succeeded'",
             &[(&stream.id, Type::INT8), (&number, Type::INT8)],
         )
@@ -306,6 +316,7 @@ pub(crate) async fn after_lost_commit(
             quarantined: count(7),
             truncate: count(8),
             closed: count(9),
+            healed: count(10),
         };
         Ended::Committed {
             number,

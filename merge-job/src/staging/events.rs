@@ -195,13 +195,7 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
     for (place, column) in shape.columns() {
         let staged = format!("s.{}", column.staged_as.quoted());
         let cast = column.staging_type != column.merge_type;
-        let typed = if cast {
-            cast_of(&staged, column)
-        } else if is_timestamp(&column.merge_type) {
-            format!("case when {staged} {CONNECTOR_INFINITY} then 'infinity' else {staged} end")
-        } else {
-            staged.clone()
-        };
+        let typed = typed(&staged, column);
         let absent = match &column.placeholder {
             Some(placeholder) if fillable.contains(&place) => {
                 let unknown = is_placeholder(&staged, placeholder);
@@ -269,6 +263,17 @@ const CONNECTOR_INFINITY: &str =
 
 fn is_timestamp(merge_type: &str) -> bool {
     merge_type.starts_with("timestamp") && merge_type.ends_with("without time zone")
+}
+
+/// A staged value as the merge table has it.
+pub(crate) fn typed(staged: &str, column: &ColumnSpec) -> String {
+    if column.staging_type != column.merge_type {
+        cast_of(staged, column)
+    } else if is_timestamp(&column.merge_type) {
+        format!("case when {staged} {CONNECTOR_INFINITY} then 'infinity' else {staged} end")
+    } else {
+        staged.to_owned()
+    }
 }
 
 fn cast_of(staged: &str, column: &ColumnSpec) -> String {
@@ -436,6 +441,7 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
              count(*) filter (where {unknown}) as unknown,\n       \
              count(*) filter (where x_op = 't') as truncates,\n       \
              count(*) filter (where x_op = 'd' and x_off = any($1::bigint[])) as last_deletes,\n       \
+             count(*) filter (where x_op = 'r' and x_snapshot is distinct from 'incremental') as taken,\n       \
              count(*) filter (where x_op is null or x_op not in ('c', 'u', 'd', 'r', 't')) as strange\n  \
              from {events}",
             index = shape.index,

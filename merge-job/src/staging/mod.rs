@@ -9,6 +9,7 @@ pub mod cut;
 pub mod end;
 pub mod events;
 pub mod fill;
+pub mod missing;
 pub(crate) mod position;
 pub mod quarantine;
 pub mod refusal;

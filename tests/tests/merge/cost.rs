@@ -2,6 +2,7 @@
 
 use acceptance::{Cluster, Database, publish, shop, stage};
 use milepost_job_spec::{Strategy, StreamSpec, Versions};
+use milepost_merge_job::batch::Missing;
 use milepost_merge_job::{MergeRequest, MergeTarget, Summary, merge_stream};
 use milepost_simulator::StagedRow;
 use test_case::test_case;
@@ -13,6 +14,7 @@ fn merge(database: &Database, spec: &StreamSpec) -> Summary {
     let request = MergeRequest {
         target: MergeTarget::Stream(spec.stream.clone()),
         truncate: None,
+        missing: Missing::Guarded,
     };
     let config = database
         .url()

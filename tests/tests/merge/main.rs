@@ -16,6 +16,7 @@ mod position;
 mod random;
 mod redelivered;
 mod reference;
+mod resnapshot;
 mod shop;
 mod superseded;
 mod truncate;
