@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod quarantine;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -38,6 +40,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Make the views of all workspaces what the published plans say, and drop those that nobody wants
     ReconcileViews(ReconcileViewsArguments),
+    /// List, replay or discard what did not fit its merge table
+    Quarantine(quarantine::QuarantineArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell

@@ -3,7 +3,7 @@
 //! What a merge must do is the project's `merge.md`; this crate does it with set-based SQL, so that cost follows the
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
-//! [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`quarantine`] tries again what did not fit; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
 pub mod control;
@@ -13,6 +13,7 @@ pub mod error;
 pub mod merge;
 pub mod migrate;
 pub mod publish;
+pub mod quarantine;
 pub mod reconcile_views;
 pub mod retry;
 mod run;

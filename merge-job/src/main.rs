@@ -50,6 +50,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Merge(arguments) => runtime.block_on(merge(arguments)),
         Command::Verify(arguments) => runtime.block_on(verify(arguments)),
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
+        Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -213,19 +213,8 @@ impl Run<'_> {
         }
     }
 
-    /// Makes the tables what the spec says. A column that was added to a table that had rows may be null there, whatever
-    /// the spec says: rows that were staged in the older shape have none.
     async fn reconcile(&mut self, session: &Session) -> Result<(), Error> {
-        if !tables::differences(&self.stream.spec, &self.stream.catalog).is_empty() {
-            tables::reconcile(session, self.stream.id, &self.stream.spec).await?;
-        }
-        for dataset in &mut self.stream.spec.datasets {
-            let added = self.stream.catalog.nullable_columns(dataset);
-            for column in &mut dataset.columns {
-                column.nullable |= added.contains(&column.name);
-            }
-        }
-        Ok(())
+        reconcile(session, &mut self.stream).await
     }
 
     /// One batch, tried again where that is safe, on a fresh connection where the old one broke.
@@ -305,6 +294,21 @@ impl Run<'_> {
             tracing::warn!(error = %second.chain(), "the failure could not be recorded");
         }
     }
+}
+
+/// Makes the tables what the spec says. A column that was added to a table that had rows may be null there, whatever
+/// the spec says: rows that were staged in the older shape have none.
+pub(crate) async fn reconcile(session: &Session, stream: &mut Stream) -> Result<(), Error> {
+    if !tables::differences(&stream.spec, &stream.catalog).is_empty() {
+        tables::reconcile(session, stream.id, &stream.spec).await?;
+    }
+    for dataset in &mut stream.spec.datasets {
+        let added = stream.catalog.nullable_columns(dataset);
+        for column in &mut dataset.columns {
+            column.nullable |= added.contains(&column.name);
+        }
+    }
+    Ok(())
 }
 
 /// Reads a spec file and makes its control row, as a publish would.

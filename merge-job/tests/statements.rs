@@ -140,6 +140,7 @@ fn fill_and_quarantine() {
         quarantine::mark_unfilled(&shape, &stream)
     );
     insta::assert_snapshot!("quarantine_keep", quarantine::keep(&shape));
+    insta::assert_snapshot!("quarantine_reopen", quarantine::reopen(&shape));
 }
 
 #[test]

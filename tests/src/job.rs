@@ -62,6 +62,22 @@ impl Job {
         }
     }
 
+    /// `quarantine` of a published stream: `replay` or `discard`.
+    #[must_use]
+    pub fn quarantine(url: &str, spec: &StreamSpec, verb: &str) -> Self {
+        let stream = &spec.stream;
+        let job = Self::new(url).args(["quarantine", verb]).args([
+            "--platform",
+            &stream.platform,
+            "--store",
+            &stream.store,
+        ]);
+        match &stream.dataset {
+            Some(dataset) => job.args(["--dataset", dataset]),
+            None => job,
+        }
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {

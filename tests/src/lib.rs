@@ -5,6 +5,7 @@
 //! the fixture `cdc-shop` with its specs, and [`stage`] and [`compare`] carry rows in and results out. [`mod@stack`] is Kafka,
 //! Kafka Connect and the databases for real.
 
+mod apply;
 pub mod compare;
 mod database;
 pub mod debezium;
@@ -14,6 +15,7 @@ mod job;
 mod mirror;
 mod port;
 mod postgres;
+mod quarantine;
 mod reference_merge;
 mod resnapshot;
 pub mod shop;

@@ -1,15 +1,16 @@
 //! The reference merge: `merge.md` row by row, in memory, to be read beside it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use milepost_job_spec::{DatasetSpec, OnTruncate};
 use milepost_simulator::{Image, Key, Op, StagedRow};
 
 use crate::fence::{Fences, Standing};
 use crate::filled::filled;
+use crate::quarantine::Quarantine;
 use crate::resnapshot::Snapshot;
-use crate::version::{Counts, Event, Version, first_time, keeps_all, key_of};
-use crate::version::{is_one_change, position, truncate};
+use crate::version::{Counts, Event, Version, keeps_all, key_of};
+use crate::version::{is_one_change, truncate};
 
 /// The merge table of one dataset, its fences and its quarantine.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +18,7 @@ use crate::version::{is_one_change, position, truncate};
 pub struct Reference {
     pub live: BTreeMap<Key, Version>,
     pub closed: Vec<Version>,
-    pub quarantine: Vec<(String, i32, i64)>,
-    pub(crate) open: BTreeSet<Key>,
+    pub quarantine: Quarantine,
     fences: Fences,
     /// The last delete of each partition, with what it took: a key change may go on in the next batch.
     gone: BTreeMap<(String, i32), (StagedRow, Option<Image>)>,
@@ -40,7 +40,7 @@ impl Reference {
                 None => self.live.get(key).map(|version| version.image.clone()),
             });
             // Nothing is filled from before a row of the key that is in quarantine.
-            let open = key.as_ref().is_some_and(|key| self.open.contains(key));
+            let open = self.quarantine.is_open(key.as_ref());
             // A create takes what the delete of its key change took; a redelivered delete takes nothing more.
             let gone = self.gone.get(&partition);
             let change = gone.filter(|(gone, _)| is_one_change(gone, row));
@@ -58,13 +58,13 @@ impl Reference {
                 counts.add("truncate");
                 if spec.policy.truncate == OnTruncate::CloseAll {
                     truncate(&self.live, row, &mut events);
-                    self.open.clear();
+                    self.quarantine.supersede_all();
                 }
             } else if let (Some(key), Ok(image)) = (&key, filled(spec, row, source.as_ref())) {
                 if row.op == Op::Delete {
                     self.gone.insert(partition, (row.clone(), source));
                 }
-                self.open.remove(key);
+                self.quarantine.supersede(key);
                 let event = Event::new(row, image, standing == Standing::Doubtful);
                 // What keeps one version per batch judges the last row of a key alone.
                 if event.image == known && keeps_all(spec) {
@@ -74,45 +74,11 @@ impl Reference {
                 }
             } else {
                 counts.add("quarantined");
-                self.quarantine.push(position(row));
-                self.open.extend(key);
+                self.quarantine.set_aside(row, key);
             }
         }
         counts.healed = self.heal(spec, &mut events);
-        for (key, mut events) in events {
-            if !keeps_all(spec) {
-                let overtaken = events.drain(..events.len().saturating_sub(1));
-                overtaken.for_each(|event| {
-                    event.count(event.unless_replayed("overtaken"), &mut counts);
-                });
-            }
-            if events.is_empty() {
-                continue;
-            }
-            let was_live = self.live.contains_key(&key);
-            counts.most = counts.most.max(events.len());
-            for (at, event) in (first_time(time, events.len())..).zip(events) {
-                let class = self.apply(&key, &event, at);
-                event.count(class, &mut counts);
-            }
-            counts.closed += usize::from(was_live && !self.live.contains_key(&key));
-        }
+        self.apply_all(spec, events, time, &mut counts);
         counts
-    }
-
-    fn apply(&mut self, key: &Key, event: &Event, dp_in: i64) -> &'static str {
-        let old = self.live.get(key).cloned();
-        if old.as_ref().map(|old| &old.image) == event.image.as_ref() {
-            return event.unless_replayed("unchanged");
-        }
-        self.live.remove(key);
-        let replaced = old.is_some();
-        self.closed.extend(old.map(|old| old.until(dp_in)));
-        let Some(image) = event.image.clone() else {
-            return "deleted";
-        };
-        let version = Version::live(key, image, dp_in, event.source_ts);
-        self.live.insert(key.clone(), version);
-        if replaced { "updated" } else { "inserted" }
     }
 }

@@ -56,7 +56,9 @@ impl Reference {
         let known: BTreeSet<&Key> = self.live.keys().chain(events.keys()).collect();
         let missing: BTreeSet<Key> = known
             .into_iter()
-            .filter(|key| is_live(key) && !present.contains(*key) && !self.open.contains(*key))
+            .filter(|key| {
+                is_live(key) && !present.contains(*key) && !self.quarantine.is_open(Some(*key))
+            })
             .cloned()
             .collect();
         for key in &missing {

@@ -14,6 +14,7 @@ mod counts;
 mod open;
 mod prepare;
 mod record;
+pub(crate) mod replay;
 mod resnapshot;
 mod truncate;
 
@@ -117,6 +118,8 @@ pub(crate) struct Open {
     ends: Option<Vec<crate::staging::end::End>>,
     end_topic: Option<crate::control::position::Position>,
     open_quarantine: bool,
+    /// The rows are entries of the quarantine: they were judged against the fence once, and move nothing.
+    replay: bool,
     started_us: i64,
 }
 

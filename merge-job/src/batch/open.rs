@@ -97,6 +97,7 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
         ends: None,
         end_topic: None,
         open_quarantine: false,
+        replay: false,
         started_us: 0,
     };
     let mut locked = false;

@@ -63,16 +63,21 @@ pub(super) async fn prepare<'a>(
         .zip(&rows)
         .map(|(shape, row)| Judged::new(*shape, row))
         .collect();
+    let replay = batch.state.open.replay;
     let mut unordered = Vec::new();
     for dataset in &judged {
         dataset.refuse_what_nobody_can_merge()?;
-        let first = refuse_what_has_no_place(&batch, &dataset.shape).await?;
+        let first = if replay {
+            None
+        } else {
+            refuse_what_has_no_place(&batch, &dataset.shape).await?
+        };
         unordered.push(first);
     }
     fault("replays");
     for (dataset, first) in judged.iter_mut().zip(unordered) {
         let mut first = first;
-        if dataset.survey.back > 0 {
+        if dataset.survey.back > 0 && !replay {
             let marked = mark_replays(&batch, &dataset.shape).await?;
             (dataset.counts.replayed, dataset.doubtful) = (marked.replays, marked.doubtful);
             first = first.into_iter().chain(marked.replaced).min();
@@ -106,14 +111,16 @@ pub(super) async fn prepare<'a>(
     let resnapshots = {
         let taken: Vec<Shape<'_>> = judged
             .iter()
-            .filter(|own| own.survey.taken > 0 && !own.shape.dataset.key.is_empty())
+            // What a replay tries again says nothing of where a snapshot begins or ends.
+            .filter(|own| !replay && own.survey.taken > 0 && !own.shape.dataset.key.is_empty())
             .filter(|own| batch.state.slices[&own.shape.index].len() == 1)
             .map(|own| own.shape)
             .collect();
         resnapshot::settle(&batch, &taken, attempt.missing).await?
     };
-    let ends_in_delete =
-        |own: &&Judged<'_>| own.survey.last_deletes > 0 && !own.shape.fillable().is_empty();
+    let ends_in_delete = |own: &&Judged<'_>| {
+        !replay && own.survey.last_deletes > 0 && !own.shape.fillable().is_empty()
+    };
     Ok(batch.with(|cut| Prepared {
         cut,
         counts: judged
@@ -343,7 +350,7 @@ async fn read(
     let mut bad = vec![Uncast::default(); slices.len()];
     if reading == Reading::Careful {
         let one = events::create(shape, source, 1);
-        let limit = batch.stream.spec.limits.max_quarantined;
+        let limit = limit(batch);
         for (slice, bad) in slices.iter().zip(&mut bad) {
             *bad = refusal::find(batch.session, shape, &one, slice, limit).await?;
         }
@@ -364,8 +371,16 @@ async fn read(
         .map(drop)
 }
 
+/// How many rows of a dataset may be set aside. Those of a replay were before, each within the limit of its batch.
+fn limit(batch: &Batch<'_, Cut>) -> u64 {
+    if batch.state.open.replay {
+        return u64::MAX;
+    }
+    batch.stream.spec.limits.max_quarantined
+}
+
 fn within_limit(batch: &Batch<'_, Cut>, shape: &Shape<'_>, found: u64) -> Result<(), Error> {
-    let limit = batch.stream.spec.limits.max_quarantined;
+    let limit = limit(batch);
     if found <= limit {
         return Ok(());
     }
@@ -483,11 +498,20 @@ async fn set_aside(batch: &Batch<'_, Cut>, dataset: &mut Judged<'_>) -> Result<(
         if dataset.set_aside > 0 {
             within_limit(batch, &shape, dataset.set_aside)?;
             recount_doubtful(batch, dataset).await?;
-            values.push((&batch.state.open.number, Type::INT8));
-            dataset.counts.quarantined = session
-                .execute("keep what does not fit", &quarantine::keep(&shape), &values)
-                .await?;
-            values.pop();
+            dataset.counts.quarantined = if batch.state.open.replay {
+                let sql = quarantine::reopen(&shape);
+                session
+                    .execute("keep what still does not fit", &sql, &values)
+                    .await?
+            } else {
+                values.push((&batch.state.open.number, Type::INT8));
+                let sql = quarantine::keep(&shape);
+                let kept = session
+                    .execute("keep what does not fit", &sql, &values)
+                    .await?;
+                values.pop();
+                kept
+            };
         }
         session
             .execute("close superseded entries", &supersede, &values)

@@ -236,7 +236,8 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
     } else {
         // Both values are bound all the same, so that their numbers never move.
         moved.push(
-            "select '', $19::text, $20::integer, 0::bigint, 0::bigint, null::bigint, null::bigint, null::bigint, null::jsonb, false, null::bigint where false"
+            "select '' as dataset, $19::text as topic, $20::integer as part, 0::bigint as high, 0::bigint as x_commit, null::bigint as x_row,\n    \
+               null::bigint as x_order, null::bigint as newest, null::jsonb as identity, false as snapshot, null::bigint as snapshot_from where false"
                 .to_owned(),
         );
     }

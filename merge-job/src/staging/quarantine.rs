@@ -1,5 +1,7 @@
 //! What does not fit: kept with position, reason and payload, while the rest of the batch goes on.
 
+use std::fmt::Write as _;
+
 use milepost_job_spec::StreamKey;
 
 use crate::sql::literal;
@@ -70,15 +72,46 @@ pub fn keep(shape: &Shape<'_>) -> String {
     format!(
         "insert into milepost.quarantine\n         \
            (platform, store, dataset, topic, partition, \"offset\", batch_number, reason, key, payload)\n  \
-         select $1, $2, $3, e.x_topic, e.x_part, e.x_off, $4, coalesce(e.x_refused, 'refused'), {key}, to_jsonb(s)\n    \
+         select $1, $2, $3, e.x_topic, e.x_part, e.x_off, $4, coalesce(e.x_refused, 'refused'), {key}, {payload}\n    \
            from {events} e\n    \
            join {staging} s on s.__connect_topic = e.x_topic and s.__connect_partition = e.x_part\n                   \
                            and s.__connect_offset = e.x_off\n   \
           where e.x_state = {STATE_QUARANTINED}\n   \
           order by e.x_topic, e.x_part, e.x_off",
         key = shape.key_json("e."),
+        payload = payload(shape),
         events = shape.events(),
         staging = shape.dataset.staging.quoted(),
+    )
+}
+
+/// The staged row `s` as jsonb, from which it can be read again as it was: a number of jsonb knows no negative zero, so
+/// numbers that do are kept as text.
+fn payload(shape: &Shape<'_>) -> String {
+    let mut payload = "to_jsonb(s)".to_owned();
+    for (_, column) in shape.columns() {
+        if matches!(column.staging_type.as_str(), "real" | "double precision") {
+            let _ = write!(
+                payload,
+                " || jsonb_build_object({}, s.{}::text)",
+                literal(column.staged_as.as_str()),
+                column.staged_as.quoted()
+            );
+        }
+    }
+    payload
+}
+
+/// The statement that opens entries of a replay again which still do not fit. `$1` platform, `$2` store, `$3` dataset.
+#[must_use]
+pub fn reopen(shape: &Shape<'_>) -> String {
+    format!(
+        "update milepost.quarantine q set status = 'open', closed_at = null, reason = coalesce(e.x_refused, 'refused'), key = {key}\n  \
+           from {events} e\n \
+          where q.platform = $1 and q.store = $2 and q.dataset = $3 and q.topic = e.x_topic and q.partition = e.x_part\n   \
+            and q.\"offset\" = e.x_off and q.status = 'replayed' and e.x_state = {STATE_QUARANTINED}",
+        events = shape.events(),
+        key = shape.key_json("e."),
     )
 }
 

@@ -13,6 +13,7 @@ mod keys;
 mod kill;
 mod mended;
 mod position;
+mod quarantine;
 mod random;
 mod redelivered;
 mod reference;

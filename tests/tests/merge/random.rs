@@ -232,6 +232,16 @@ fn play(case: &Case) {
             assert_eq!(run.code, 0, "{run}");
             last_run = run.to_string();
             mirror.follow(&mut database);
+            if mirror.quarantined() > 0 && rng.random_bool(0.3) {
+                if rng.random_bool(0.7) {
+                    mirror.mend(&mut database);
+                }
+                let run = Job::quarantine(database.url(), &spec, "replay")
+                    .args(["--yes"])
+                    .run();
+                assert_eq!(run.code, 0, "{run}");
+                mirror.follow_replay(&mut database);
+            }
         }
         assert!(mirror.is_caught_up(), "rows are left over: {last_run}");
         if case.settings.restarts == 0.0 && case.multi_dataset {
