@@ -55,12 +55,16 @@ pub(super) async fn cut(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found,
             }
             _ => row.get("high"),
         };
+        // What the batch has no room for is still what this run is to merge.
+        let is_taken = high > position.watermark;
         progress.push(Progress {
             part: (0, position.topic.clone(), position.partition),
             merged: high,
             visible: row.get("head"),
         });
-        slices.push(Slice { position, high });
+        if is_taken {
+            slices.push(Slice { position, high });
+        }
     }
     if slices.is_empty() {
         return Ok(Found::Nothing { ends: None });

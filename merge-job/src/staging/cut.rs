@@ -34,7 +34,7 @@ pub(crate) fn partitions(staging: &str) -> String {
 /// partitions, `$4` the most rows of the batch.
 ///
 /// Returns topic, partition, the highest offset to take and the highest visible one, for each partition that has rows above its watermark. The
-/// rows are shared out evenly between them. A cut never falls between the halves of a key change.
+/// rows are shared out evenly between them; where there are more partitions than rows, the last ones stay where they are. A cut never falls between the halves of a key change.
 #[must_use]
 pub fn by_offset(dataset: &DatasetSpec, source: SourcePosition) -> String {
     let staging = dataset.staging.quoted();
@@ -56,18 +56,18 @@ pub fn by_offset(dataset: &DatasetSpec, source: SourcePosition) -> String {
            select *, greatest($4::bigint / count(*) over (), 1) as share, row_number() over (order by topic, part) as place\n    \
              from head where head > watermark\n\
          ), full_cut as (\n  \
-           select n.topic, n.part, n.head, case when n.head - n.watermark <= n.share then n.head else coalesce((\n    \
+           select n.topic, n.part, n.head, n.watermark, case when n.place > $4 then n.watermark when n.head - n.watermark <= n.share then n.head else coalesce((\n    \
              select s.__connect_offset from {staging} s\n     \
               where s.__connect_topic = n.topic and s.__connect_partition = n.part and s.__connect_offset > n.watermark\n     \
               order by s.__connect_offset offset n.share - 1 limit 1), n.head) end as high\n    \
-             from news n where n.place <= $4\n\
+             from news n\n\
          )\n\
          select c.topic, c.part, coalesce((\n  \
            select b.__connect_offset from {staging} a cross join lateral (\n    \
              select n.__connect_offset, n.__op, {list}n.__transaction_id from {staging} n\n     \
               where n.__connect_topic = c.topic and n.__connect_partition = c.part and n.__connect_offset > c.high\n     \
               order by n.__connect_offset limit 1) b\n   \
-            where a.__connect_topic = c.topic and a.__connect_partition = c.part and a.__connect_offset = c.high\n     \
+            where a.__connect_topic = c.topic and a.__connect_partition = c.part and a.__connect_offset = c.high and c.high > c.watermark\n     \
               and a.__op = 'd' and b.__op = 'c'{same}\n     \
               and {after} is not distinct from {before}), c.high) as high, c.head\n  \
            from full_cut c order by 1, 2",
