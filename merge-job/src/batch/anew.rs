@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::types::Type;
 
-use crate::batch::open::{Found, known};
+use crate::batch::cut::{Found, known};
 use crate::batch::{Batch, Open, Progress};
 use crate::error::Error;
 use crate::staging::cut::Slice;

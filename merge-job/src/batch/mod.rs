@@ -10,13 +10,18 @@
 
 mod anew;
 mod by_offset;
+mod by_transaction;
 mod counts;
+mod cut;
+mod merged_before;
 mod open;
 mod prepare;
 mod record;
 pub(crate) mod replay;
+
 mod resnapshot;
 mod truncate;
+mod unknown;
 
 pub use counts::Counts;
 pub(crate) use record::{after_lost_commit, failed};
@@ -229,9 +234,9 @@ pub async fn run(session: &Session, stream: &Stream, attempt: &Attempt) -> Resul
     fault("open");
     let batch = open::open(session, stream).await?;
     fault("cut");
-    let batch = match open::cut(batch, &attempt.reach).await? {
-        open::Decision::Take(batch) => batch,
-        open::Decision::Ended(ended) => return Ok(ended),
+    let batch = match cut::cut(batch, &attempt.reach).await? {
+        cut::Decision::Take(batch) => batch,
+        cut::Decision::Ended(ended) => return Ok(ended),
     };
     let batch = prepare::prepare(batch, attempt).await?;
     let batch = apply(batch).await?;

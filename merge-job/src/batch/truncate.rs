@@ -2,7 +2,8 @@
 
 use milepost_job_spec::OnTruncate;
 
-use crate::batch::prepare::{Judged, recount_doubtful};
+use crate::batch::merged_before::recount_doubtful;
+use crate::batch::prepare::Judged;
 use crate::batch::{Batch, Cut};
 use crate::control::position::Position;
 use crate::error::Error;

@@ -1,0 +1,206 @@
+//! Rows that were merged before, or that cannot be ordered among those that were.
+
+use tokio_postgres::types::Type;
+
+use crate::batch::prepare::Judged;
+use crate::batch::{Batch, Cut};
+use crate::error::Error;
+use crate::staging::cut::Slice;
+use crate::staging::events::Shape;
+use crate::staging::{position, quarantine, replay, snapshot};
+
+/// Some of the rows that may be replays are not merged after all.
+pub(super) async fn recount_doubtful(
+    batch: &Batch<'_, Cut>,
+    dataset: &mut Judged<'_>,
+) -> Result<(), Error> {
+    if dataset.doubtful == 0 {
+        return Ok(());
+    }
+    let sql = quarantine::doubtful(&dataset.shape);
+    let rows = batch
+        .session
+        .query("count doubtful rows", &sql, &[])
+        .await?;
+    let count = rows.first().map_or(0, |row| row.get::<_, i64>(0));
+    dataset.doubtful = u64::try_from(count).unwrap_or(0);
+    Ok(())
+}
+
+/// Positions that cannot be compared must not be: a replay would pass for news, or news for a replay. Where a new snapshot
+/// follows, returns the first offset of such a row.
+pub(super) async fn refuse_what_has_no_place(
+    batch: &Batch<'_, Cut>,
+    shape: &Shape<'_>,
+) -> Result<Option<i64>, Error> {
+    let Some(sql) = position::check(shape, batch.stream.spec.source) else {
+        return Ok(None);
+    };
+    let positions = || {
+        let slices = batch.state.slices[&shape.index].iter();
+        slices.map(|slice| &slice.position)
+    };
+    let topics: Vec<&str> = positions().map(|own| own.topic.as_str()).collect();
+    let partitions: Vec<i32> = positions().map(|own| own.partition).collect();
+    let transactions: Vec<Option<&str>> = positions()
+        .map(|own| own.last_transaction.as_deref())
+        .collect();
+    let commits: Vec<Option<i64>> = positions()
+        .map(|own| own.fence.map(|fence| fence.commit))
+        .collect();
+    let places: Vec<Option<i64>> = positions()
+        .map(|own| own.fence.and_then(|fence| fence.row))
+        .collect();
+    let orders: Vec<Option<i64>> = positions()
+        .map(|own| own.fence.and_then(|fence| fence.order))
+        .collect();
+    let rows = batch
+        .session
+        .query(
+            "check the positions of staged rows",
+            &sql,
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&transactions, Type::TEXT_ARRAY),
+                (&commits, Type::INT8_ARRAY),
+                (&places, Type::INT8_ARRAY),
+                (&orders, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
+    let count = |column: usize| rows.first().map_or(0, |row| row.get::<_, i64>(column));
+    let name = &shape.dataset.name;
+    if batch.state.anew.contains_key(&shape.index) {
+        return Ok(rows.first().and_then(|row| row.get("first")));
+    }
+    if count(2) > 0 {
+        return Err(Error::Unordered {
+            what: format!(
+                "{} staged rows of dataset `{name}` follow others in their transaction and do not stand behind them in the source's log",
+                count(2)
+            ),
+            remedy: "a MariaDB from 11.4 on writes places into its log with `binlog_legacy_event_pos=ON` only, a MySQL with \
+                     `binlog_transaction_compression=OFF`; set it, and take a new snapshot: see docs/operations.md"
+                .to_owned(),
+        });
+    }
+    if count(0) > 0 {
+        return Err(Error::Unordered {
+            what: format!(
+                "{} staged rows of dataset `{name}` do not say where they stand at their source",
+                count(0)
+            ),
+            remedy: "the source's connector must write transaction metadata, and the sink its fields; see \
+                     docs/decisions/0007-mysql-and-other-sources.md for the bounds of positions; then take a new snapshot: \
+                     see docs/operations.md"
+                .to_owned(),
+        });
+    }
+    if count(1) > 0 {
+        return Err(Error::Unordered {
+            what: format!(
+                "rows of dataset `{name}` come from another server or domain than those before: which is later is not known"
+            ),
+            remedy: "take a new snapshot of the source, see docs/operations.md; a source whose transactions have \
+                     several origins at once cannot be merged"
+                .to_owned(),
+        });
+    }
+    Ok(None)
+}
+
+/// Leaves out the rows from `first` on that a new snapshot supersedes.
+pub(super) async fn supersede(
+    batch: &Batch<'_, Cut>,
+    dataset: &mut Judged<'_>,
+    first: i64,
+) -> Result<(), Error> {
+    let Some(snapshot) = batch.state.anew.get(&dataset.shape.index) else {
+        return Ok(());
+    };
+    batch
+        .session
+        .execute(
+            "leave out what a snapshot supersedes",
+            &snapshot::supersede(&dataset.shape),
+            &[(&first, Type::INT8), (snapshot, Type::INT8)],
+        )
+        .await?;
+    let rows = batch
+        .session
+        .query(
+            "count what is left out",
+            &snapshot::recount(&dataset.shape),
+            &[],
+        )
+        .await?;
+    let count = |column: usize| {
+        rows.first().map_or(0, |row| {
+            u64::try_from(row.get::<_, i64>(column)).unwrap_or(0)
+        })
+    };
+    (dataset.counts.replayed, dataset.doubtful) = (count(0), count(1));
+    Ok(())
+}
+
+/// What [`mark`] found.
+pub(super) struct Replays {
+    pub(super) replays: u64,
+    /// Rows that may be replays.
+    pub(super) doubtful: u64,
+    /// The first offset of rows of a replaced source, which a new snapshot follows.
+    pub(super) replaced: Option<i64>,
+}
+
+pub(super) async fn mark(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Replays, Error> {
+    let slices = &batch.state.slices[&shape.index];
+    let mut topics = Vec::new();
+    let mut partitions = Vec::new();
+    let (mut commits, mut rows, mut orders, mut newest) = (vec![], vec![], vec![], vec![]);
+    for Slice { position, .. } in slices {
+        topics.push(position.topic.as_str());
+        partitions.push(position.partition);
+        commits.push(position.fence.map_or(-1, |fence| fence.commit));
+        rows.push(position.fence.and_then(|fence| fence.row).unwrap_or(-1));
+        orders.push(position.fence.and_then(|fence| fence.order).unwrap_or(-1));
+        newest.push(position.newest_source_ts_us);
+    }
+    let found = batch
+        .session
+        .query(
+            "mark replays",
+            &replay::mark(shape),
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&commits, Type::INT8_ARRAY),
+                (&rows, Type::INT8_ARRAY),
+                (&orders, Type::INT8_ARRAY),
+                (&newest, Type::INT8_ARRAY),
+            ],
+        )
+        .await?;
+    let count = |column: usize| {
+        found.first().map_or(0, |row| {
+            u64::try_from(row.get::<_, i64>(column)).unwrap_or(0)
+        })
+    };
+    let is_superseded = batch.state.anew.contains_key(&shape.index);
+    if count(1) > 0 && !is_superseded {
+        return Err(Error::Unordered {
+            what: format!(
+                "{} rows of dataset `{}` stand before what was merged and were committed after it: the source was replaced",
+                count(1),
+                shape.dataset.name
+            ),
+            remedy: "take a new snapshot of the replaced source, or restore the old one; see docs/operations.md"
+                .to_owned(),
+        });
+    }
+    Ok(Replays {
+        replays: count(0),
+        doubtful: count(2),
+        replaced: found.first().and_then(|row| row.get(3)),
+    })
+}
