@@ -3,9 +3,10 @@
 //! What a merge must do is the project's `merge.md`; this crate does it with set-based SQL, so that cost follows the
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
-//! [`quarantine`] tries again what did not fit; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`quarantine`] tries again what did not fit; [`topics`] tells topics that were made again; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
+mod confirmation;
 pub mod control;
 pub mod database;
 pub mod ddl;
@@ -23,7 +24,9 @@ pub mod sql;
 pub mod staging;
 pub mod tables;
 mod tls;
+pub mod topics;
 pub mod verify;
 pub mod views;
 
+pub use confirmation::Confirmation;
 pub use run::{MergeRequest, MergeTarget, Summary, merge_stream, merge_until_stopped};

@@ -13,8 +13,9 @@ mod by_offset;
 mod by_transaction;
 mod counts;
 mod cut;
+pub(crate) mod generation;
 mod merged_before;
-mod open;
+pub(crate) mod open;
 mod prepare;
 mod record;
 pub(crate) mod replay;
@@ -31,6 +32,7 @@ pub(crate) use resnapshot::Resnapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::control::position::Recognised;
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::merge;
@@ -152,6 +154,8 @@ pub(crate) struct Prepared {
     last_deletes: BTreeSet<usize>,
     /// What becomes of snapshots, of datasets that have rows of them in the batch.
     resnapshots: BTreeMap<usize, Resnapshot>,
+    /// What the partitions that the batch merges from are recognised by afterwards.
+    recognised: BTreeMap<Part, Recognised>,
 }
 
 /// The merge tables hold the batch.
@@ -161,6 +165,8 @@ pub(crate) struct Applied {
     last_images: BTreeMap<Part, String>,
     time_us: i64,
     resnapshots: BTreeMap<usize, Resnapshot>,
+    /// What the partitions that the batch merges from are recognised by afterwards.
+    recognised: BTreeMap<Part, Recognised>,
 }
 
 impl<'a, S> Batch<'a, S> {
@@ -359,6 +365,7 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         last_images,
         time_us,
         resnapshots: prepared.resnapshots,
+        recognised: prepared.recognised,
     }))
 }
 

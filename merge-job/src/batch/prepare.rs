@@ -4,8 +4,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::batch::{
-    Attempt, Batch, Counts, Cut, Prepared, Reading, fault, merged_before, resnapshot, truncate,
-    unknown,
+    Attempt, Batch, Counts, Cut, Prepared, Reading, fault, generation, merged_before, resnapshot,
+    truncate, unknown,
 };
 use crate::error::Error;
 use crate::session::Bound;
@@ -52,14 +52,8 @@ pub(super) async fn prepare<'a>(
         .zip(batch.state.slices.values())
         .map(|(shape, slices)| (*shape, slices.len()))
         .collect();
-    let rows = batch
-        .session
-        .query(
-            "survey the staged rows",
-            &events::survey(&surveyed),
-            &values,
-        )
-        .await?;
+    let (rows, recognised) =
+        generation::survey(&batch, &events::survey(&surveyed), &values).await?;
     let mut judged: Vec<Judged<'_>> = shapes
         .iter()
         .zip(&rows)
@@ -139,6 +133,7 @@ pub(super) async fn prepare<'a>(
             .map(|own| own.shape.index)
             .collect(),
         resnapshots,
+        recognised,
     }))
 }
 

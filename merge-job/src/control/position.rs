@@ -1,5 +1,7 @@
 //! How far a topic partition is merged.
 
+use serde_json::Value;
+
 /// The source position of a row as numbers: commit position, row position, order in the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fence {
@@ -9,6 +11,15 @@ pub struct Fence {
     pub row: Option<i64>,
     /// The order in the transaction, where the connector supplies it.
     pub order: Option<i64>,
+}
+
+/// What the rows of a topic partition are recognised by: see [`crate::staging::generation`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recognised {
+    /// The row at the watermark.
+    pub at_watermark: Value,
+    /// The lowest offset that was staged, and its row.
+    pub lowest: Option<(i64, Value)>,
 }
 
 /// A row of `milepost.positions`, or the beginning of a partition that has none.
@@ -31,6 +42,8 @@ pub struct Position {
     /// What is kept of the row at the watermark where it was a delete: jsonb text with `row`, `tx` and the large values
     /// (`image`) that a key change may take to its new key.
     pub last_delete: Option<String>,
+    /// None before the first batch and after one of a release that kept nothing.
+    pub recognised: Option<Recognised>,
 }
 
 impl Position {
@@ -46,6 +59,7 @@ impl Position {
             newest_source_ts_us: None,
             last_transaction: None,
             last_delete: None,
+            recognised: None,
         }
     }
 }

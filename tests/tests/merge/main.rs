@@ -20,6 +20,7 @@ mod reference;
 mod resnapshot;
 mod shop;
 mod superseded;
+mod topics;
 mod truncate;
 mod version_before;
 

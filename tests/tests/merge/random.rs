@@ -183,10 +183,39 @@ fn spec(case: &Case) -> StreamSpec {
     spec
 }
 
+/// A partition may have its first row when rows of others are merged.
+fn announce(database: &Database, spec: &StreamSpec, partitions: i32) {
+    if partitions == 1 {
+        return;
+    }
+    let numbers: Vec<String> = (0..partitions).map(|number| number.to_string()).collect();
+    for dataset in &spec.datasets {
+        let topic = format!("shop.{}", dataset.source_name);
+        let own = [
+            "topics",
+            "accept",
+            "--as",
+            "new",
+            "--yes",
+            "--platform",
+            &spec.stream.platform,
+            "--store",
+            &spec.stream.store,
+            "--dataset",
+            &dataset.name,
+            "--topic",
+            &topic,
+        ];
+        let numbers = numbers.iter().flat_map(|number| ["--partition", number]);
+        Job::new(database.url()).args(own).args(numbers).succeed();
+    }
+}
+
 fn play(case: &Case) {
     let spec = spec(case);
     let mut database = Cluster::shared().database();
     publish(&database, std::slice::from_ref(&spec));
+    announce(&database, &spec, case.settings.partitions);
     let mut rng = StdRng::seed_from_u64(case.seed);
     let mut history = History::with(&spec, case.seed, case.settings.clone());
     let mut mirror = Mirror::new(&spec);
