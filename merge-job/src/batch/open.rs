@@ -59,7 +59,7 @@ pub(super) async fn open<'a>(
            from milepost.streams s where s.id = {id};\n\
          select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
                 p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
-                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx'\n  \
+                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx', p.watermark_row ->> 'appended'\n  \
            from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
           where s.id = {id} and (s.dataset is null or p.dataset = s.dataset)\n \
           order by p.dataset, p.topic, p.partition{ends}"
@@ -172,5 +172,6 @@ fn position(row: &SimpleQueryRow) -> Position {
         newest_source_ts_us: number(row, 8),
         last_delete: row.get(9).map(str::to_owned),
         last_transaction: row.get(10).map(str::to_owned),
+        appended: row.get(11).and_then(|text| serde_json::from_str(text).ok()),
     }
 }

@@ -1,10 +1,10 @@
 //! Invariants of merged rows, as SQL. Each statement reads its table once, in key order; cost is linear in its rows.
 
-use milepost_job_spec::{DatasetSpec, milestone};
+use milepost_job_spec::{DatasetSpec, Strategy, milestone};
 
 use crate::sql;
 
-/// An invariant of the rows of one key.
+/// An invariant of the rows of one key, or of one row of a dataset without a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Invariant {
     /// Its stable name.
@@ -17,7 +17,7 @@ pub(super) struct Invariant {
     broken: &'static str,
 }
 
-const RESTORE: &str = "find out who wrote to the table beside merge-job; restore it from a backup with schema `milepost` of the same moment";
+pub(super) const RESTORE: &str = "find out who wrote to the table beside merge-job; restore it from a backup with schema `milepost` of the same moment";
 
 const LIVE_ONLY: [Invariant; 2] = [
     Invariant {
@@ -70,14 +70,43 @@ const MILESTONED: [Invariant; 6] = [
     NULL_KEY,
 ];
 
+const APPEND: [Invariant; 2] = [
+    Invariant {
+        rule: "null-batch",
+        message: "that does not tell its batch or its operation",
+        remedy: RESTORE,
+        broken: "unmarked",
+    },
+    Invariant {
+        rule: "future-row",
+        message: "from after the last batch",
+        remedy: RESTORE,
+        broken: "future",
+    },
+];
+
 /// The invariants of a dataset's rows.
 pub(super) const fn invariants(dataset: &DatasetSpec) -> &'static [Invariant] {
-    if dataset.strategy.is_milestoned() {
-        &MILESTONED
-    } else {
-        &LIVE_ONLY
+    match dataset.strategy {
+        Strategy::LiveOnly => &LIVE_ONLY,
+        Strategy::Milestoned { .. } => &MILESTONED,
+        Strategy::Append => &APPEND,
     }
 }
+
+/// What the invariants of a dataset are counted by.
+pub(super) const fn noun(dataset: &DatasetSpec) -> &'static str {
+    if dataset.strategy.is_append() {
+        "row"
+    } else {
+        "key"
+    }
+}
+
+/// How many rows the batches of a dataset without a key appended. Bound as [`LAST`] says.
+pub(super) const APPENDED: &str = "select coalesce(sum(d.rows_inserted), 0)::bigint\n  \
+    from milepost.batches b join milepost.batch_datasets d on d.batch_id = b.id\n \
+    where b.platform = $1 and b.store = $2 and d.dataset = $3 and b.status = 'succeeded'";
 
 /// The time of the dataset's last batch. `$1` platform, `$2` store, `$3` dataset.
 const LAST: &str = "last as (\n  \
@@ -107,6 +136,16 @@ pub(super) fn examples(dataset: &DatasetSpec, invariant: &Invariant) -> String {
 
 /// One row per key, with what the invariants ask about.
 fn keys(dataset: &DatasetSpec) -> String {
+    if dataset.strategy.is_append() {
+        return format!(
+            "  select null::text as key, 1::bigint as n, t.{time} is null or t.{op} is null as unmarked,\n         \
+                      t.{time} > coalesce(last.batch, '-infinity') as future\n    \
+                 from {merge} t cross join last",
+            time = milestone::IN,
+            op = milestone::OP,
+            merge = dataset.merge.quoted(),
+        );
+    }
     let key = sql::names_of("t", &dataset.key);
     let null_key = sql_or(dataset, "t");
     let merge = dataset.merge.quoted();
