@@ -78,6 +78,6 @@ pub mod milestone {
     pub const OUT: &str = "dp_out";
     /// Commit time at the source of the event that made the version; null for snapshot rows.
     pub const SOURCE_TS: &str = "dp_source_ts";
-    /// The operation of an appended row: `c`, `u`, `d` or `r`.
+    /// The operation of an appended row: `c`, `u`, `d`, `r` or `t`.
     pub const OP: &str = "dp_op";
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ColumnSpec, DatasetPolicy, Input, PgIdent, SourcePosition, Strategy, TableRef, milestone,
+    ColumnSpec, DatasetPolicy, Input, OnResnapshot, OnTruncate, PgIdent, SourcePosition, Strategy, TableRef, milestone,
 };
 
 /// The version of the StreamSpec that this release writes; [`StreamSpec::from_json`] reads this one and those before.
@@ -205,6 +205,11 @@ impl StreamSpec {
                     "dataset `{name}` has strategy `append` or a key: one of the two"
                 ));
             }
+            if dataset.strategy.is_append()
+                && let Some(what) = self.forbids_append(&dataset.policy)
+            {
+                return fail(format!("dataset `{name}` has strategy `append`, {what}"));
+            }
             if self.input.is_events() != dataset.source_table.is_none() {
                 return fail(format!(
                     "dataset `{name}` names its table at the source where the stream reads it, and only there"
@@ -261,6 +266,25 @@ impl StreamSpec {
             }
         }
         Ok(())
+    }
+}
+
+impl StreamSpec {
+    /// Why rows without a key cannot be told apart here, or what their policy asks of them.
+    const fn forbids_append(&self, policy: &DatasetPolicy) -> Option<&'static str> {
+        if !self.input.is_events() {
+            return Some("and images are compared by key");
+        }
+        if matches!(self.source, SourcePosition::Oracle) {
+            return Some("and rows of an Oracle have no place in their transaction");
+        }
+        if matches!(policy.truncate, OnTruncate::CloseAll) {
+            return Some("and its policy `close-all` deletes by key");
+        }
+        if matches!(policy.resnapshot, OnResnapshot::Heal) {
+            return Some("and its policy `heal` deletes by key");
+        }
+        None
     }
 }
 

@@ -3,8 +3,8 @@
 //! Rows by key take two steps. *Reduce* makes the changes of a dataset from its events: one statement, which looks
 //! each key up in the live table once and keeps where its row stands (`ctid`). *Apply* writes: what is closed first, then
 //! the live rows, found again by `ctid` without a second search of the index. Nobody else writes to these tables; that
-//! the rows touched are as many as planned is checked, so a stranger's write is noticed.
-//! Rows without a key are appended in one step.
+//! the rows touched are as many as planned is checked, so a stranger's write is noticed. Rows without a key are appended in
+//! one step.
 
 use std::collections::BTreeSet;
 

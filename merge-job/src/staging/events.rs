@@ -430,6 +430,16 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
         let events = shape.events();
         let back = (before..before + slices).map(|slice| {
             let value = |n: usize| format!("${}", 1 + slice * SURVEY_VALUES_PER_SLICE + n);
+            // Without a key rows that share a position are told apart by their number.
+            let shared = if shape.dataset.strategy.is_append() {
+                format!(
+                    " or (x_commit, x_row) = (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w)",
+                    value(3),
+                    value(4)
+                )
+            } else {
+                String::new()
+            };
             // The texts are compared only where there is a choice: that doubles the cost. The values are bound all the same.
             let here = format!(
                 "{} or (x_topic = {}::text and x_part = {}::integer)",
@@ -440,7 +450,7 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
             format!(
                 "(select count(*) from (\n    \
                    select x_op <> 'r' and x_commit is not null and coalesce((x_commit, x_row, x_order) <=\n           \
-                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true) as back\n      \
+                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true){shared} as back\n      \
                      from {events} where {here} window w as (order by x_off)) q where back)",
                 value(3),
                 value(4),

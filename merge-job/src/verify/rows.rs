@@ -1,10 +1,10 @@
-//! Invariants of merged rows, as SQL. Each statement reads its table once, in key order; cost is linear in its rows.
+//! Invariants of merged rows, as SQL. Each statement reads its table once; cost is linear in its rows.
 
 use milepost_job_spec::{DatasetSpec, Strategy, milestone};
 
 use crate::sql;
 
-/// An invariant of the rows of one key, or of one row of a dataset without a key.
+/// An invariant of the rows of one key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Invariant {
     /// Its stable name.
@@ -70,43 +70,32 @@ const MILESTONED: [Invariant; 6] = [
     NULL_KEY,
 ];
 
-const APPEND: [Invariant; 2] = [
-    Invariant {
-        rule: "null-batch",
-        message: "that does not tell its batch or its operation",
-        remedy: RESTORE,
-        broken: "unmarked",
-    },
-    Invariant {
-        rule: "future-row",
-        message: "from after the last batch",
-        remedy: RESTORE,
-        broken: "future",
-    },
-];
-
 /// The invariants of a dataset's rows.
 pub(super) const fn invariants(dataset: &DatasetSpec) -> &'static [Invariant] {
     match dataset.strategy {
         Strategy::LiveOnly => &LIVE_ONLY,
         Strategy::Milestoned { .. } => &MILESTONED,
-        Strategy::Append => &APPEND,
+        Strategy::Append => &[],
     }
 }
 
-/// What the invariants of a dataset are counted by.
-pub(super) const fn noun(dataset: &DatasetSpec) -> &'static str {
-    if dataset.strategy.is_append() {
-        "row"
-    } else {
-        "key"
-    }
+/// The query for how many batches appended other rows than the table has of them, or none of those that it has, from the
+/// oldest row on: before it the table may have begun anew. Bound as [`LAST`] says.
+pub(super) fn appended(dataset: &DatasetSpec) -> String {
+    format!(
+        "with found as (\n  \
+           select {time} as batch, count(*) as n from {merge} group by 1\n\
+         ), told as (\n  \
+           select b.batch_time as batch, d.rows_inserted + d.rows_truncate as n\n    \
+             from milepost.batches b join milepost.batch_datasets d on d.batch_id = b.id\n   \
+            where b.platform = $1 and b.store = $2 and d.dataset = $3 and b.status = 'succeeded' and d.rows_inserted + d.rows_truncate > 0\n\
+         )\n\
+         select count(*) from found full join told using (batch)\n \
+          where found.n is distinct from told.n and batch >= (select min(batch) from found)",
+        time = milestone::IN,
+        merge = dataset.merge.quoted(),
+    )
 }
-
-/// How many rows the batches of a dataset without a key appended. Bound as [`LAST`] says.
-pub(super) const APPENDED: &str = "select coalesce(sum(d.rows_inserted), 0)::bigint\n  \
-    from milepost.batches b join milepost.batch_datasets d on d.batch_id = b.id\n \
-    where b.platform = $1 and b.store = $2 and d.dataset = $3 and b.status = 'succeeded'";
 
 /// The time of the dataset's last batch. `$1` platform, `$2` store, `$3` dataset.
 const LAST: &str = "last as (\n  \
@@ -115,6 +104,9 @@ const LAST: &str = "last as (\n  \
 
 /// One row: how many rows the table has, then how many keys break each invariant. Bound as [`LAST`] says.
 pub(super) fn count(dataset: &DatasetSpec) -> String {
+    if dataset.strategy.is_append() {
+        return format!("select count(*) from {}", dataset.merge.quoted());
+    }
     let counts = invariants(dataset)
         .iter()
         .map(|invariant| format!("count(*) filter (where {})", invariant.broken));
@@ -136,16 +128,6 @@ pub(super) fn examples(dataset: &DatasetSpec, invariant: &Invariant) -> String {
 
 /// One row per key, with what the invariants ask about.
 fn keys(dataset: &DatasetSpec) -> String {
-    if dataset.strategy.is_append() {
-        return format!(
-            "  select null::text as key, 1::bigint as n, t.{time} is null or t.{op} is null as unmarked,\n         \
-                      t.{time} > coalesce(last.batch, '-infinity') as future\n    \
-                 from {merge} t cross join last",
-            time = milestone::IN,
-            op = milestone::OP,
-            merge = dataset.merge.quoted(),
-        );
-    }
     let key = sql::names_of("t", &dataset.key);
     let null_key = sql_or(dataset, "t");
     let merge = dataset.merge.quoted();
