@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ColumnSpec, DatasetPolicy, Input, OnResnapshot, OnTruncate, PgIdent, SourcePosition, Strategy, TableRef, milestone,
+    ColumnSpec, DatasetPolicy, Input, OnResnapshot, OnTruncate, PgIdent, SourcePosition, Strategy,
+    TableRef, milestone,
 };
 
 /// The version of the StreamSpec that this release writes; [`StreamSpec::from_json`] reads this one and those before.

@@ -179,9 +179,8 @@ fn a_replaced_source_stops_the_stream_until_it_is_snapshotted() {
     log.row("c", "'a', 1, null", (5, 50, 1));
     log.succeed();
     log.row("c", "'lost', 1, null", (2, 20, 1));
-    log.database.run(
-        "update main_staging.shop__events set __source_ts_us = 1000000 where word = 'lost'",
-    );
+    log.database
+        .run("update main_staging.shop__events set __source_ts_us = 1000000 where word = 'lost'");
     let run = log.merge(&[]);
     assert_eq!(run.code, i32::from(Outcome::Findings.code()), "{run}");
     assert!(run.stderr.contains("the source was replaced"), "{run}");
@@ -284,14 +283,14 @@ fn a_topic_of_several_partitions_is_refused_before_a_row_of_it_is_merged() {
         let mut log = Log::begin(max_rows);
         log.row("c", "'a', 1, null", (1, 10, 1));
         log.row("c", "'b', 1, null", (2, 20, 1));
-        log.database.run(
-            "update main_staging.shop__events set __connect_partition = 1 where word = 'b'",
-        );
+        log.database
+            .run("update main_staging.shop__events set __connect_partition = 1 where word = 'b'");
         let run = log.merge(&[]);
         assert_eq!(run.code, i32::from(Outcome::Findings.code()), "{run}");
         assert!(
-            run.stderr
-                .contains("dataset `events` has no key, and its topic `t.events` has several partitions"),
+            run.stderr.contains(
+                "dataset `events` has no key, and its topic `t.events` has several partitions"
+            ),
             "{run}"
         );
         assert!(run.stderr.contains("one partition"), "{run}");

@@ -14,7 +14,9 @@ fn replay(log: &Log, arguments: &[&str]) -> Run {
 }
 
 fn statuses(log: &mut Log) -> String {
-    log.value("select coalesce(string_agg(status, ' ' order by \"offset\"), '') from milepost.quarantine")
+    log.value(
+        "select coalesce(string_agg(status, ' ' order by \"offset\"), '') from milepost.quarantine",
+    )
 }
 
 fn mend(log: &mut Log, word: &str) {
