@@ -143,7 +143,7 @@ pub fn difference(database: &mut Database, dataset: &DatasetSpec, from: &str) ->
 }
 
 /// All versions of a milestoned dataset by key and `dp_in`; the rows of a live-only one as versions without times, those of
-/// a dataset without a key in the order in which they were appended, each with its operation as a last column.
+/// a dataset without a key by `dp_in` and values, each with its operation as a last column.
 #[must_use]
 pub fn versions(database: &mut Database, dataset: &DatasetSpec) -> Vec<Version> {
     let mut columns = columns(dataset);
@@ -158,10 +158,7 @@ pub fn versions(database: &mut Database, dataset: &DatasetSpec) -> Vec<Version> 
     } else {
         "0, null, null".to_owned()
     };
-    let mut sql = format!("select {times}, {columns} from {}", dataset.merge.quoted());
-    if dataset.key.is_empty() {
-        sql += &format!(" order by {}, ctid", milestone::IN);
-    }
+    let sql = format!("select {times}, {columns} from {}", dataset.merge.quoted());
     let places: Vec<usize> = dataset
         .key
         .iter()
@@ -190,9 +187,7 @@ pub fn versions(database: &mut Database, dataset: &DatasetSpec) -> Vec<Version> 
             }
         })
         .collect();
-    if !dataset.key.is_empty() {
-        versions.sort();
-    }
+    versions.sort();
     versions
 }
 

@@ -126,8 +126,9 @@ impl<'a> Mirror<'a> {
         for (place, dataset) in self.spec.datasets.iter().enumerate() {
             let mut merged = compare::versions(database, dataset);
             if dataset.key.is_empty() {
-                let expected = self.appended(place);
-                let same = merged.iter().zip(expected).take_while(|(a, b)| a == b);
+                let mut expected = self.appended(place).to_vec();
+                expected.sort();
+                let same = merged.iter().zip(&expected).take_while(|(a, b)| a == b);
                 let same = same.count();
                 assert!(
                     merged == expected,

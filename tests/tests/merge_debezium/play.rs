@@ -209,7 +209,8 @@ impl Play {
             ));
             assert_eq!(kept, happened, "{when}, `{name}`");
         }
-        let quarantined = "select coalesce(string_agg(distinct reason, '; '), '') from milepost.quarantine";
+        let quarantined =
+            "select coalesce(string_agg(distinct reason, '; '), '') from milepost.quarantine";
         let reason = self.value(quarantined);
         assert!(
             reason.is_empty() || reason == "an unchanged large value is not known here",
