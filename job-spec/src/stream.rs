@@ -310,3 +310,64 @@ impl DatasetSpec {
             .filter(|column| !self.key.contains(&column.name))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A spec of one dataset without a key, with a part of it replaced.
+    fn append(part: &str, by: &str) -> Result<StreamSpec, SpecError> {
+        let text = r#"{
+            "version": 2, "stream": {"platform": "main", "store": "shop", "dataset": "clicks"},
+            "input": "events", "source": "postgres",
+            "datasets": [{
+                "name": "clicks", "source_name": "public.clicks", "naming": 1,
+                "staging": {"schema": "main_staging", "name": "shop__clicks"}, "merge": {"schema": "main", "name": "shop__clicks"},
+                "strategy": "append", "policy": {"truncate": "fail"}, "key": [],
+                "columns": [{"name": "page", "staged_as": "page", "merge_type": "text", "staging_type": "text", "nullable": false}]
+            }],
+            "limits": {"max_rows": 1000, "max_quarantined": 10, "incomplete_transaction_seconds": 900, "staged_seconds": 900}
+        }"#;
+        assert!(text.contains(part), "the spec has {part}");
+        StreamSpec::from_json(&text.replace(part, by))
+    }
+
+    #[test]
+    fn a_dataset_without_a_key_is_appended() {
+        let spec = append("clicks", "clicks").expect("it contradicts nothing");
+        assert!(spec.datasets[0].strategy.is_append());
+    }
+
+    #[test]
+    fn what_needs_a_key_is_refused_without_one() {
+        for (part, by, words) in [
+            (
+                r#""append""#,
+                r#""live-only""#,
+                "strategy `append` or a key",
+            ),
+            (
+                r#""key": []"#,
+                r#""key": ["page"]"#,
+                "strategy `append` or a key",
+            ),
+            ("fail", "close-all", "its policy `close-all` deletes by key"),
+            (
+                r#""truncate": "fail""#,
+                r#""resnapshot": "heal""#,
+                "its policy `heal` deletes by key",
+            ),
+            ("postgres", "oracle", "no place in their transaction"),
+            (
+                r#""events""#,
+                r#"{"image": {"kind": "postgres", "host": "h", "port": 5432, "database": "d",
+                    "user_variable": "U", "password_variable": "P"}}"#,
+                "images are compared by key",
+            ),
+        ] {
+            let error = append(part, by).expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(error.contains("dataset `clicks`"), "{error}");
+        }
+    }
+}

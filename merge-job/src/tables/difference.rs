@@ -253,12 +253,12 @@ impl<'a> Findings<'a> {
         let has_op = |column: &Column| column.name.as_str() == milestone::OP;
         let has_keys = !relation.key.is_empty() || relation.kind == "p";
         let (found, wanted) = match (self.shape.is_append(), relation.columns.iter().any(has_op)) {
-            (true, false) if has_keys => ("rows by key", "`append`"),
-            (false, true) if !has_keys => ("appended events", "for rows by key"),
+            (true, false) if has_keys => ("rows by key", "is `append`"),
+            (false, true) if !has_keys => ("appended rows", "has a key"),
             _ => return false,
         };
         self.refuse(
-            format!("it holds {found}, its spec is {wanted}"),
+            format!("it holds {found}, its spec {wanted}"),
             "a dataset does not get or lose its key: keep it as it was, or give the dataset another name; to begin anew, drop the table with its positions and snapshot the dataset again"
                 .to_owned(),
         );
