@@ -75,7 +75,7 @@ pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Dec
         by_transaction::cut(&batch, reach).await?
     };
     if let (Found::Nothing { .. }, Reach::Before(dataset, truncate)) = (&found, reach) {
-        return Err(truncate.stops(&batch.stream.spec.stream, dataset));
+        return Err(truncate.stops(&batch.stream.spec, dataset));
     }
     match found {
         Found::Nothing { ends } => {

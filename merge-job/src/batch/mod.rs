@@ -36,13 +36,13 @@ use crate::control::position::Recognised;
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::merge;
-use crate::merge::{live, milestoned};
+use crate::merge::{append, live, milestoned};
 use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
 use crate::staging::transaction::{Consumed, Part};
 use crate::staging::truncate::Truncate;
-use milepost_job_spec::OnTruncate;
+use milepost_job_spec::{OnTruncate, Strategy};
 use tokio_postgres::types::Type;
 
 /// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
@@ -261,10 +261,10 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         .collect();
     fault("reduce");
     for shape in &shapes {
-        let sql = if shape.dataset.strategy.is_milestoned() {
-            milestoned::reduce(shape)
-        } else {
-            live::reduce(shape)
+        let sql = match shape.dataset.strategy {
+            Strategy::LiveOnly => live::reduce(shape),
+            Strategy::Milestoned { .. } => milestoned::reduce(shape),
+            Strategy::Append => continue,
         };
         session
             .execute("reduce the events of a dataset to its changes", &sql, &[])
@@ -343,19 +343,15 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
     fault("apply");
     for (shape, (_, to_live)) in shapes.iter().zip(&planned) {
         if *to_live > 0 {
-            let written = if shape.dataset.strategy.is_milestoned() {
-                session
-                    .execute(
-                        "merge the live rows",
-                        &milestoned::apply(shape),
-                        &[(&time_us, Type::INT8)],
-                    )
-                    .await?
-            } else {
-                session
-                    .execute("merge the live rows", &live::apply(shape), &[])
-                    .await?
+            let time: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
+            let (what, sql, values) = match shape.dataset.strategy {
+                Strategy::LiveOnly => ("merge the live rows", live::apply(shape), &[][..]),
+                Strategy::Milestoned { .. } => {
+                    ("merge the live rows", milestoned::apply(shape), &time[..])
+                }
+                Strategy::Append => ("append the events", append::apply(shape), &time[..]),
             };
+            let written = session.execute(what, &sql, values).await?;
             undisturbed(shape, written, *to_live)?;
         }
     }

@@ -85,7 +85,7 @@ pub(crate) fn positions(stream: i64) -> String {
         "select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
                 p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
                 case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx',\n       \
-                p.watermark_row ->> 'staged', p.lowest_offset::text, p.lowest_row::text\n  \
+                p.watermark_row ->> 'staged', p.lowest_offset::text, p.lowest_row::text, p.watermark_row ->> 'appended'\n  \
            from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
           where s.id = {stream} and (s.dataset is null or p.dataset = s.dataset)\n \
           order by p.dataset, p.topic, p.partition"
@@ -191,5 +191,6 @@ pub(crate) fn position(row: &SimpleQueryRow) -> Position {
             at_watermark,
             lowest: number(row, 12).zip(json(row, 13)),
         }),
+        appended: row.get(14).and_then(|text| serde_json::from_str(text).ok()),
     }
 }

@@ -63,6 +63,7 @@ pub(super) async fn prepare<'a>(
     let mut unordered = Vec::new();
     for dataset in &judged {
         dataset.refuse_what_nobody_can_merge()?;
+        merged_before::refuse_several_partitions(&batch, &dataset.shape)?;
         let first = if replay {
             None
         } else {
@@ -114,8 +115,10 @@ pub(super) async fn prepare<'a>(
             .collect();
         resnapshot::settle(&batch, &taken, attempt.missing).await?
     };
+    // Without a key no other row takes its values.
     let ends_in_delete = |own: &&Judged<'_>| {
-        !replay && own.survey.last_deletes > 0 && !own.shape.fillable().is_empty()
+        let has_key = !own.shape.dataset.key.is_empty();
+        !replay && has_key && own.survey.last_deletes > 0 && !own.shape.fillable().is_empty()
     };
     Ok(batch.with(|cut| Prepared {
         cut,

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 use tokio_postgres::types::Type;
 
 use crate::batch::{Applied, Batch, Counts, Ended, fault};
-use crate::control::position::Recognised;
+use crate::control::position::{Appended, Recognised};
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::merge::moment;
 use crate::retry;
 use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
+use crate::staging::delivery;
+use crate::staging::events::Shape;
 
 /// Values of [`record`] before those of the slices.
 const FIXED_VALUES: usize = 21;
@@ -211,17 +213,21 @@ impl Kept {
     }
 }
 
-/// The events table and the key of each slice, for the statement.
-fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, String)> {
+/// A slice, as the statement reads its events.
+struct Moved<'a> {
+    shape: Shape<'a>,
+    appended: Option<&'a Appended>,
+}
+
+fn batch_slices<'a>(stream: &'a Stream, slices: &[(usize, &'a Slice)]) -> Vec<Moved<'a>> {
     slices
         .iter()
-        .map(|(index, _)| {
-            let dataset = &stream.spec.datasets[*index];
-            let shape = crate::staging::events::Shape {
-                dataset,
-                index: *index,
-            };
-            (shape.events(), shape.key_json(""))
+        .map(|&(index, slice)| Moved {
+            shape: Shape {
+                dataset: &stream.spec.datasets[index],
+                index,
+            },
+            appended: slice.position.appended.as_ref(),
         })
         .collect()
 }
@@ -233,15 +239,23 @@ fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, Str
 /// slice dataset, topic, partition, offset, the old fence (three), the newest commit time, the image of a deleted last
 /// row, the transaction of the old fence, the beginning of the open snapshot, and what the partition is recognised by
 /// (three); then, with `ends`, offset and position of the last END, and the same three of the transaction topic.
-fn statement(slices: &[(String, String)], ends: bool) -> String {
+fn statement(slices: &[Moved<'_>], ends: bool) -> String {
     let mut moved = Vec::new();
-    for (n, (events, key)) in slices.iter().enumerate() {
+    for (n, Moved { shape, appended }) in slices.iter().enumerate() {
+        let (events, key) = (shape.events(), shape.key_json(""));
         let value = |k: usize| FIXED_VALUES + n * SLICE_VALUES + k;
         let here = format!(
             "x_topic = ${}::text and x_part = ${}::integer",
             value(2),
             value(3)
         );
+        let kept = if shape.dataset.strategy.is_append() {
+            let [commit, row] = [5, 6].map(|k| format!("${}::bigint", value(k)));
+            let kept = delivery::kept(shape, &here, (&commit, &row), *appended);
+            format!(" || jsonb_build_object('appended', {kept})")
+        } else {
+            String::new()
+        };
         moved.push(format!(
             "select ${dataset}::text as dataset, ${topic}::text as topic, ${part}::integer as part, ${high}::bigint as high,\n    \
                f.x_commit, f.x_row, f.x_order, greatest(m.newest, ${newest}::bigint) as newest, w.identity, coalesce(w.snapshot, false) as snapshot, ${open}::bigint as snapshot_from,\n    \
@@ -258,7 +272,7 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
                left join lateral (\n    \
                  select jsonb_build_object('key', {key}, 'commit', e.x_commit, 'op', e.x_op, 'row', e.x_row, 'order', e.x_order, 'tx', e.x_tx, 'fence_tx', f.x_tx)\n           \
                           || case when ${image}::text is null then '{{}}'::jsonb else jsonb_build_object('image', ${image}::jsonb) end\n           \
-                          || case when ${staged}::text is null then '{{}}'::jsonb else jsonb_build_object('staged', ${staged}::jsonb) end as identity,\n           \
+                          || case when ${staged}::text is null then '{{}}'::jsonb else jsonb_build_object('staged', ${staged}::jsonb) end{kept} as identity,\n           \
                         x_op = 'r' and x_snapshot in ('true', 'first', 'first_in_data_collection') as snapshot\n      \
                    from {events} e where {here} and x_off = ${high}) w on true",
             dataset = value(1),

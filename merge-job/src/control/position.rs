@@ -1,5 +1,6 @@
 //! How far a topic partition is merged.
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// The source position of a row as numbers: commit position, row position, order in the transaction.
@@ -44,6 +45,38 @@ pub struct Position {
     pub last_delete: Option<String>,
     /// None before the first batch and after one of a release that kept nothing.
     pub recognised: Option<Recognised>,
+    /// Of a dataset without a key: which rows at the fence are known.
+    pub appended: Option<Appended>,
+}
+
+/// Of a dataset without a key: where its last row with a source position stands, and how many rows at the fence are known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Appended {
+    /// The commit position of the last row.
+    pub commit: i64,
+    /// Its row position; −1 where it has none.
+    pub row: i64,
+    /// Its order in the transaction; −1 where it has none.
+    pub order: i64,
+    /// The number of the last row at its position, in its delivery.
+    pub number: i64,
+    /// How many rows at the fence were delivered, each counted once.
+    pub known: i64,
+}
+
+impl Appended {
+    /// The fields where no row has come yet.
+    pub(crate) const NOTHING: [i64; 5] = [-1, -1, -1, 0, 0];
+
+    /// Its fields, in order, as [`crate::staging::delivery::mark`] takes them.
+    pub(crate) const fn fields(&self) -> [i64; 5] {
+        [self.commit, self.row, self.order, self.number, self.known]
+    }
+
+    /// As the control row keeps it.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("it has only numbers")
+    }
 }
 
 impl Position {
@@ -60,6 +93,7 @@ impl Position {
             last_transaction: None,
             last_delete: None,
             recognised: None,
+            appended: None,
         }
     }
 }

@@ -53,7 +53,7 @@ impl Scope {
                  union\n\
                  select o.id from milepost.quarantine q join milepost.quarantine o\n    \
                      on o.platform = q.platform and o.store = q.store and o.dataset = q.dataset and o.key = q.key and o.status = 'open'\n  \
-                  where {OPEN} and not exists (select from jsonb_each(q.key) k where k.value = 'null')"
+                  where {OPEN} and q.key <> '{{}}' and not exists (select from jsonb_each(q.key) k where k.value = 'null')"
             );
             let rows = session
                 .query("look for entries of the same keys", &sql, &self.values())

@@ -238,8 +238,7 @@ impl<'a> Own<'a> {
             Meaning::Recreated => format!(
                 "update milepost.positions p set watermark = -1, lowest_offset = null, lowest_row = null, in_snapshot = false,\n       \
                         snapshot_from = null,\n       \
-                        watermark_row = case when p.watermark_row ? 'fence_tx'\n                            \
-                          then jsonb_build_object('fence_tx', p.watermark_row -> 'fence_tx') end\n  {own}"
+                        watermark_row = jsonb_strip_nulls(jsonb_build_object('fence_tx', p.watermark_row -> 'fence_tx', 'appended', p.watermark_row -> 'appended'))\n  {own}"
             ),
         };
         session

@@ -239,6 +239,45 @@ async fn verify_rows(
             help: invariant.remedy.to_owned(),
         });
     }
+    if dataset.strategy.is_append() {
+        verify_appended(session, stream, dataset, report).await?;
+    }
+    Ok(())
+}
+
+/// Rows of a dataset without a key are only added, so each batch still has as many as it counted.
+async fn verify_appended(
+    session: &Session,
+    stream: &StreamKey,
+    dataset: &DatasetSpec,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let bound: [Bound<'_>; 3] = [
+        (&stream.platform, Type::TEXT),
+        (&stream.store, Type::TEXT),
+        (&dataset.name, Type::TEXT),
+    ];
+    let found = session
+        .query("verify the appended rows", &rows::appended(dataset), &bound)
+        .await?;
+    let count = found
+        .first()
+        .map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0));
+    if count > 0 {
+        report.push(Finding {
+            rule: "appended-rows".to_owned(),
+            severity: Severity::Error,
+            message: format!(
+                "{} of which the table does not have the rows that were appended",
+                counted(count, "batch")
+            ),
+            object: finding::object(stream, Some(&dataset.name)),
+            table: Some(dataset.merge.to_string()),
+            count,
+            examples: Vec::new(),
+            help: rows::RESTORE.to_owned(),
+        });
+    }
     Ok(())
 }
 

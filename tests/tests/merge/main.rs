@@ -4,6 +4,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod append;
 mod bad_input;
 mod clock;
 mod cluster;

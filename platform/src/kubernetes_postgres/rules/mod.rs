@@ -10,6 +10,7 @@ mod missing_transactions;
 mod name_collision;
 mod not_run_yet;
 mod reserved_name;
+mod row_order;
 mod shared_database;
 mod shortened_name;
 mod snapshot_name;
@@ -39,6 +40,7 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &name_collision::NameCollision,
     &not_run_yet::NotRunYet,
     &reserved_name::ReservedName,
+    &row_order::RowOrder,
     &shared_database::SharedDatabase,
     &shortened_name::ShortenedName,
     &snapshot_name::SnapshotName,
