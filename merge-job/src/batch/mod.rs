@@ -13,6 +13,7 @@ mod by_offset;
 mod by_transaction;
 mod counts;
 mod cut;
+pub(crate) mod image;
 mod merged_before;
 mod open;
 mod prepare;
@@ -107,6 +108,7 @@ pub struct Progress {
 }
 
 /// What a batch works on: one transaction, from its beginning to its commit.
+#[derive(Clone)]
 pub(crate) struct Batch<'a, S> {
     session: &'a Session,
     stream: &'a Stream,
@@ -115,6 +117,7 @@ pub(crate) struct Batch<'a, S> {
 }
 
 /// The stream is locked, its progress read.
+#[derive(Clone)]
 pub(crate) struct Open {
     number: i64,
     previous_time_us: Option<i64>,
@@ -129,6 +132,7 @@ pub(crate) struct Open {
 }
 
 /// It is decided what the batch takes.
+#[derive(Clone)]
 pub(crate) struct Cut {
     open: Open,
     /// Slices by place of the dataset.
@@ -178,6 +182,13 @@ impl<'a, S> Batch<'a, S> {
             dataset: &self.stream.spec.datasets[index],
             index,
         }
+    }
+}
+
+impl Batch<'_, Cut> {
+    /// Are the rows whole images of their tables? Those of a replay are not, whatever they were of.
+    fn is_of_images(&self) -> bool {
+        !self.state.open.replay && !self.stream.spec.input.is_events()
     }
 }
 
