@@ -38,7 +38,7 @@ pub(crate) async fn run(
     fault("cut");
     let batch = take(batch, source).await?;
     supersede(&batch).await?;
-    let batch = prepare(batch, attempt).await?;
+    let batch = prepare_once_read(batch, attempt).await?;
     let batch = apply(batch).await?;
     record::record(batch).await
 }
@@ -72,9 +72,7 @@ async fn take(batch: Batch<'_, Open>, source: Source) -> Result<Batch<'_, Cut>, 
     for (index, dataset) in spec.datasets.iter().enumerate() {
         let mut position = known(&batch, &dataset.name, IMAGE_TOPIC, heap::PARTITION);
         let create = heap::create(dataset, spec.source, position.watermark);
-        session
-            .script("make a table for an image", &create)
-            .await?;
+        session.script("make a table for an image", &create).await?;
         let rows = snapshot.copy(index, session).await?;
         let high = position.watermark + i64::try_from(rows).unwrap_or(i64::MAX);
         progress.push(Progress {
@@ -104,16 +102,35 @@ async fn take(batch: Batch<'_, Open>, source: Source) -> Result<Batch<'_, Cut>, 
 
 /// Closes what is in quarantine: the images have those rows anew, or they are gone.
 async fn supersede(batch: &Batch<'_, Cut>) -> Result<(), Error> {
-    if !batch.state.open.open_quarantine {
-        return Ok(());
+    if batch.state.open.open_quarantine {
+        close(batch, heap::SUPERSEDE).await?;
     }
+    Ok(())
+}
+
+/// Closes what images left in quarantine, where events are staged now: the first snapshot of the connector has those rows.
+pub(super) async fn supersede_by_events(batch: &Batch<'_, Cut>) -> Result<(), Error> {
+    let Open {
+        positions,
+        open_quarantine,
+        replay,
+        ..
+    } = &batch.state.open;
+    let was_image = positions.iter().any(|own| own.topic == IMAGE_TOPIC);
+    if *open_quarantine && was_image && !replay {
+        close(batch, &heap::supersede_images()).await?;
+    }
+    Ok(())
+}
+
+async fn close(batch: &Batch<'_, Cut>, sql: &str) -> Result<(), Error> {
     let spec = &batch.stream.spec;
     let names: Vec<&str> = spec.datasets.iter().map(|own| own.name.as_str()).collect();
     batch
         .session
         .execute(
-            "close entries that an image supersedes",
-            heap::SUPERSEDE,
+            "close superseded entries of images",
+            sql,
             &[
                 (&spec.stream.platform, Type::TEXT),
                 (&spec.stream.store, Type::TEXT),
@@ -125,7 +142,7 @@ async fn supersede(batch: &Batch<'_, Cut>) -> Result<(), Error> {
 }
 
 /// Prepares the events; where a value does not cast, again and with care, but without reading the source again.
-async fn prepare<'a>(
+async fn prepare_once_read<'a>(
     batch: Batch<'a, Cut>,
     attempt: &Attempt,
 ) -> Result<Batch<'a, Prepared>, Error> {

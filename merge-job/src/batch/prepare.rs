@@ -19,6 +19,9 @@ pub(super) async fn prepare<'a>(
     attempt: &Attempt,
 ) -> Result<Batch<'a, Prepared>, Error> {
     fault("read");
+    if batch.stream.spec.input.is_events() {
+        image::supersede_by_events(&batch).await?;
+    }
     for (&index, slices) in &batch.state.slices {
         read(&batch, &batch.shape(index), slices, attempt.reading).await?;
     }

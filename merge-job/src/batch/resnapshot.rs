@@ -128,7 +128,11 @@ async fn end(
         missing::Found::Deleted => {
             let most = u64::from(dataset.policy.max_missing_percent);
             if allowed == Missing::Guarded && standing * 100 > most * live {
-                let whole = if is_image { "the image" } else { "a complete snapshot" };
+                let whole = if is_image {
+                    "the image"
+                } else {
+                    "a complete snapshot"
+                };
                 return Err(Error::Missing {
                     what: format!(
                         "{whole} of dataset `{}` does not have {standing} of its {live} live rows, more than {most} percent",

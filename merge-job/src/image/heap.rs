@@ -69,3 +69,8 @@ pub(crate) fn settle(dataset: &DatasetSpec) -> String {
 /// every row. `$1` platform, `$2` store, `$3` datasets.
 pub(crate) const SUPERSEDE: &str = "update milepost.quarantine set status = 'superseded', closed_at = clock_timestamp()\n \
      where platform = $1 and store = $2 and dataset = any($3::text[]) and status = 'open'";
+
+/// The same for entries of images only.
+pub(crate) fn supersede_images() -> String {
+    format!("{SUPERSEDE} and topic = {}", sql::literal(IMAGE_TOPIC))
+}

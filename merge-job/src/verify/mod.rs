@@ -7,7 +7,7 @@ mod control;
 mod finding;
 mod rows;
 
-use milepost_job_spec::{DatasetSpec, StreamKey, StreamSpec, TableRef, staging};
+use milepost_job_spec::{DatasetSpec, IMAGE_TOPIC, StreamKey, StreamSpec, TableRef, staging};
 use tokio_postgres::types::Type;
 
 use finding::counted;
@@ -16,6 +16,7 @@ pub use finding::{Finding, Report, Severity};
 use crate::error::Error;
 use crate::migrate;
 use crate::session::{Bound, Session};
+use crate::sql;
 use crate::tables::{self, Catalog, Object, catalog};
 
 /// What to verify.
@@ -131,7 +132,9 @@ async fn in_snapshot(
             verify_rows(session, scope, &spec.stream, dataset, report).await?;
             session.script("read by index again", ANY_WAY).await?;
         }
-        if is_meant && !refused.contains(&&dataset.staging) && catalog.has(&dataset.staging) {
+        // Rows of images are never staged.
+        let is_staged = spec.input.is_events() && catalog.has(&dataset.staging);
+        if is_meant && is_staged && !refused.contains(&&dataset.staging) {
             verify_positions(session, &spec.stream, dataset, report).await?;
         }
     }
@@ -244,9 +247,10 @@ async fn verify_positions(
 ) -> Result<(), Error> {
     let sql = format!(
         "select count(*) from milepost.positions p\n \
-          where p.platform = $1 and p.store = $2 and p.dataset = $3 and p.watermark >= 0\n   \
+          where p.platform = $1 and p.store = $2 and p.dataset = $3 and p.watermark >= 0 and p.topic <> {image}\n   \
             and not exists (select from {staging} s where s.{topic} = p.topic and s.{partition} = p.partition\n                      \
                                and s.{offset} >= p.watermark)",
+        image = sql::literal(IMAGE_TOPIC),
         staging = dataset.staging.quoted(),
         topic = staging::TOPIC,
         partition = staging::PARTITION,
