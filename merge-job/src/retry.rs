@@ -56,8 +56,10 @@ pub fn disposition(error: &Error) -> Disposition {
 fn disposition_of_source(error: &SourceError) -> Disposition {
     match error {
         SourceError::Failed { source, .. } => match source.code().map(|code| code.code()) {
-            // Serialization failure (a conflict with recovery on a standby, too), deadlock, lock timeout.
-            Some("40001" | "40P01" | "55P03") => Disposition::Again,
+            // Serialization failure (on a standby a conflict with recovery, too), deadlock.
+            Some("40001" | "40P01") => Disposition::Again,
+            // Who changes a table for so long that the lock was not free in time does it for a while.
+            Some("55P03") => Disposition::Later,
             _ if lost(source) => Disposition::Later,
             _ => Disposition::Stop,
         },

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::image::{Source, heap};
 use crate::session::Session;
 use crate::staging::cut::Slice;
-use crate::staging::events::{STATE_VALID, Shape};
+use crate::staging::events::Shape;
 use crate::staging::refusal;
 
 /// Runs one batch to its end. The transaction is rolled back by the caller, or with the connection, on an error.
@@ -165,7 +165,7 @@ async fn prepare_once_read<'a>(
     prepare::prepare(again, &attempt(Reading::Careful)).await
 }
 
-/// Refuses an image that has several rows of a key: which of them is meant, nobody knows.
+/// Refuses an image that has several rows of a key, whether they fit or not: which of them is meant, nobody knows.
 pub(super) async fn refuse_duplicates(
     batch: &Batch<'_, Cut>,
     shape: &Shape<'_>,
@@ -176,7 +176,7 @@ pub(super) async fn refuse_duplicates(
         .map(|place| format!("c{place} is not null"))
         .collect();
     let sql = format!(
-        "select count(*) from (select 1 from {} where x_state = {STATE_VALID} and {} group by {} having count(*) > 1) k",
+        "select count(*) from (select 1 from {} where {} group by {} having count(*) > 1) k",
         shape.events(),
         is_known.join(" and "),
         shape.keys("")
@@ -195,12 +195,13 @@ pub(super) async fn refuse_duplicates(
         .source_table
         .as_ref()
         .map_or_else(String::new, ToString::to_string);
+    let key = key.join(", ");
+    let of = format!("({key}) of dataset `{}`", dataset.name);
     Err(Error::Staged {
-        what: format!(
-            "{count} keys ({}) of dataset `{}` have several rows each in `{table}` at the source",
-            key.join(", "),
-            dataset.name
-        ),
+        what: match count {
+            1 => format!("1 key {of} has several rows in `{table}` at the source"),
+            _ => format!("{count} keys {of} have several rows each in `{table}` at the source"),
+        },
         remedy: format!(
             "give `{table}` a unique constraint on these columns, or the dataset the key that its rows have"
         ),

@@ -1,7 +1,7 @@
 //! A store that goes from events to images, and back.
 
 use acceptance::{Job, publish_model, stage};
-use milepost_job_spec::{Input, OnResnapshot, StreamSpec};
+use milepost_job_spec::{Input, OnResnapshot, Placeholder, StreamSpec};
 use milepost_simulator::{Op, StagedRow};
 use test_case::test_case;
 
@@ -118,11 +118,11 @@ fn entries_of_one_input_are_closed_by_the_other() {
     let mut pair = Pair::of_items(ALL);
     let images = pair.spec.clone();
     let mut connector = by_events(&images);
-    connector.datasets[0].columns[0].staging_type = "text".to_owned();
+    connector.datasets[0].columns[1].placeholder = Some(Placeholder::Text("large".to_owned()));
     publish(&pair, &connector, 2);
     let rows = [
-        row(0, Op::Read, "1", "old", "first"),
-        row(1, Op::Read, "one", "old", "last"),
+        row(0, Op::Read, "1", "old", "last"),
+        row(1, Op::Update, "2", "large", "false"),
     ];
     assert_eq!(events(&mut pair, &connector, &rows), "1old");
     assert_eq!(pair.quarantine(), "open");
@@ -136,8 +136,8 @@ fn entries_of_one_input_are_closed_by_the_other() {
     publish(&pair, &connector, 4);
     let rows = [
         row(10, Op::Read, "1", "v1", "first"),
-        row(11, Op::Read, "two", "v2", "true"),
-        row(12, Op::Read, "3", "v3", "last"),
+        row(11, Op::Read, "3", "v3", "last"),
+        row(12, Op::Update, "20", "large", "false"),
     ];
     stage::rows(
         &mut pair.platform,

@@ -115,7 +115,7 @@ fn is_what_was_written(pair: &mut Pair) {
     };
     for (name, _, _) in TYPES {
         let sql = |expression: String, table: &str| {
-            format!("select id, {expression} from {table} order by id")
+            format!("select {expression} from {table} t order by t.id")
         };
         let there = pair.source.rows(&sql(value(name, true), "public.kinds"));
         let live = pair.spec.datasets[0].live_table().quoted();
@@ -261,7 +261,7 @@ fn keys_with_several_rows_are_refused_by_name_and_without_values() {
         &run,
         Outcome::Findings,
         &[
-            "1 keys (shop, id) of dataset `items` have several rows each in `public.items` at the source",
+            "1 key (shop, id) of dataset `items` has several rows in `public.items` at the source",
             "unique constraint",
         ],
     );
@@ -271,4 +271,27 @@ fn keys_with_several_rows_are_refused_by_name_and_without_values() {
     let run = pair.job().run();
     assert_eq!(run.code, 0, "{run}");
     assert_eq!(pair.counts(), "4 2 0 0 2; 0 0");
+}
+
+#[test]
+fn a_row_that_does_not_fit_makes_its_twin_no_more_the_one_that_is_meant() {
+    let mut pair = Pair::of(
+        vec![shop::dataset(
+            "items",
+            ALL,
+            &["id"],
+            &[("id", "bigint"), ("v", "integer?")],
+        )],
+        "create table items (id bigint, v text); insert into items values (1, '1'), (1, 'one')",
+    );
+    let run = pair.job().run();
+    says(
+        &run,
+        Outcome::Findings,
+        &["1 key (id) of dataset `items` has several rows"],
+    );
+    assert_eq!(
+        (pair.batches(), pair.quarantine()),
+        ("0".to_owned(), String::new())
+    );
 }
