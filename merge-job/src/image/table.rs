@@ -163,3 +163,97 @@ pub(super) fn copy_out(dataset: &DatasetSpec, place: usize, found: &[Found]) -> 
         of(dataset).quoted()
     )
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use milepost_job_spec::StreamSpec;
+    use test_case::test_case;
+
+    use super::*;
+
+    /// A dataset whose names need quotes.
+    pub(crate) fn dataset() -> DatasetSpec {
+        let column = |name: &str, merge_type: &str| {
+            format!(
+                r#"{{"name": {name:?}, "staged_as": {name:?}, "merge_type": {merge_type:?}, "staging_type": "text", "nullable": {}}}"#,
+                name != "Id"
+            )
+        };
+        let text = format!(
+            r#"{{
+            "version": 2, "stream": {{"platform": "main", "store": "shop", "dataset": "lines"}}, "source": "postgres",
+            "input": {{"image": {{"kind": "postgres", "host": "h", "port": 5432, "database": "d", "user_variable": "U", "password_variable": "P"}}}},
+            "datasets": [{{
+                "name": "lines", "source_name": "public.odd \"lines\"", "naming": 1,
+                "staging": {{"schema": "main_staging", "name": "shop__lines"}}, "merge": {{"schema": "main", "name": "shop__lines"}},
+                "source_table": {{"schema": "public", "name": "odd \"lines\""}},
+                "strategy": "live-only", "key": ["Id"], "columns": [{}, {}, {}]
+            }}],
+            "limits": {{"max_rows": 1000, "max_quarantined": 10, "incomplete_transaction_seconds": 900}}
+        }}"#,
+            column("Id", "bigint"),
+            column("it's \"odd\"", "jsonb"),
+            column("sum", "numeric")
+        );
+        StreamSpec::from_json(&text)
+            .expect("the spec is well formed")
+            .datasets
+            .remove(0)
+    }
+
+    fn found(data_type: Option<&str>) -> Found {
+        Found {
+            place: 0,
+            kind: Some("r".to_owned()),
+            may_use: true,
+            may_read: true,
+            is_filtered: false,
+            data_type: data_type.map(str::to_owned),
+        }
+    }
+
+    fn all(change: impl Fn(&mut Found)) -> Vec<Found> {
+        let mut all = vec![
+            found(Some("int8")),
+            found(Some("hstore")),
+            found(Some("money")),
+        ];
+        all.iter_mut().for_each(change);
+        all
+    }
+
+    #[test]
+    fn what_the_source_prints_in_its_own_way_is_asked_for_in_ours() {
+        assert_eq!(
+            copy_out(&dataset(), 0, &all(|_| {})),
+            r#"copy (select t."Id", t."it's ""odd"""::json, t."sum"::numeric from "public"."odd ""lines""" t) to stdout"#
+        );
+    }
+
+    #[test]
+    fn another_type_is_sent_as_it_is_printed() {
+        let mut dataset = dataset();
+        for column in &mut dataset.columns {
+            "text".clone_into(&mut column.merge_type);
+        }
+        assert!(!copy_out(&dataset, 0, &all(|_| {})).contains("::"));
+    }
+
+    #[test_case(|own| own.kind = None => "has no table `public.odd \"lines\"`, which dataset `lines` is read from"; "missing")]
+    #[test_case(|own| own.kind = Some("f".to_owned()) => "has `public.odd \"lines\"` as a foreign table: its rows cannot be held still while they are read"; "foreign")]
+    #[test_case(|own| own.may_use = false => "does not let its reader read `public.odd \"lines\"`"; "no schema")]
+    #[test_case(|own| own.may_read = false => "does not let its reader read `public.odd \"lines\"`"; "no rows")]
+    #[test_case(|own| own.is_filtered = true => "hides rows of `public.odd \"lines\"` from its reader by row-level security: they would pass for deleted ones"; "some rows")]
+    fn a_table_has_one_problem_at_a_time(change: fn(&mut Found)) -> String {
+        let mut problems = problems(&[dataset()], &all(change));
+        assert_eq!(problems.len(), 1);
+        problems.remove(0).what
+    }
+
+    #[test]
+    fn every_missing_column_is_a_problem() {
+        let none = all(|own| own.data_type = None);
+        assert_eq!(problems(&[dataset()], &none).len(), 3);
+        assert_eq!(problems(&[dataset()], &all(|_| {})), []);
+    }
+}
