@@ -28,6 +28,15 @@ fn accounts() -> Pair {
     )
 }
 
+/// Says that the others are done, also where they fail.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Writes transactions across both tables until the others are done; returns how many.
 fn write(mut source: Database, done: &AtomicBool) -> u64 {
     let mut n = 0;
@@ -52,6 +61,7 @@ fn all_tables_are_seen_at_one_moment_while_others_write() {
     let written = thread::scope(|scope| {
         let (source, done_too) = (pair.source.again(), &done);
         let writer = scope.spawn(move || write(source, done_too));
+        let ended = Done(&done);
         for _ in 0..8 {
             let run = pair.job().args(["--allow-missing"]).run();
             assert_eq!(run.code, 0, "{run}");
@@ -64,7 +74,7 @@ fn all_tables_are_seen_at_one_moment_while_others_write() {
             );
             assert_eq!(balance, "6000000 0");
         }
-        done.store(true, Ordering::Release);
+        drop(ended);
         writer.join().expect("the writer ended well")
     });
     assert!(written > 8, "the writer wrote {written} transactions");
