@@ -7,11 +7,14 @@ pub enum Input {
     /// A sink of Kafka Connect, or whatever writes the same shape, stages change events.
     #[default]
     Events,
-    /// The merge job itself reads a full image of every table before it merges, in one snapshot of the source, and stages it
-    /// as a snapshot: rows that are missing in it are deletes, with the guard of
+    /// The merge job itself reads a full image of every table at each run, in one snapshot of the source, and merges it as
+    /// one batch: rows that are missing in it are deletes, with the guard of
     /// [`DatasetPolicy::max_missing_percent`](crate::DatasetPolicy::max_missing_percent).
     Image(ImageSource),
 }
+
+/// The topic under which positions and quarantine know the rows of images. No topic of Kafka can have this name.
+pub const IMAGE_TOPIC: &str = "@image";
 
 /// The database whose tables are read as images. Never a password.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

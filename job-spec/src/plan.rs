@@ -89,6 +89,8 @@ pub mod environment {
     pub const USER_VARIABLE: &str = "MILEPOST_DATABASE_USER_VARIABLE";
     /// The name of the variable that holds the password.
     pub const PASSWORD_VARIABLE: &str = "MILEPOST_DATABASE_PASSWORD_VARIABLE";
+    /// A URL that overrides address and credential of the source whose tables the merge job reads itself, for local use.
+    pub const SOURCE_URL: &str = "MILEPOST_SOURCE_URL";
 }
 
 /// A stream of the plan.

@@ -22,11 +22,13 @@ Environment:
   MILEPOST_DATABASE_URL    postgres://user:password@host:port/database; overrides all others
   MILEPOST_DATABASE_HOST, _PORT, _NAME, _USER_VARIABLE, _PASSWORD_VARIABLE
                            what the rendered DAG sets; the last two name the credential's variables
+  MILEPOST_SOURCE_URL      where a source is whose tables are read (`sql-snapshot`); overrides the spec
   RUST_LOG                 what is logged to stderr: error, warn (default), info, debug
   MILEPOST_LOG_FORMAT      json for one JSON object per line
 
 Exit codes:
-  0 done   1 findings or a failed merge   2 usage or configuration   3 the database cannot be reached
+  0 done   1 findings or a failed merge   2 usage or configuration
+  3 the database, or a source whose tables are read, cannot be reached
   75 another run holds the stream   76 stopped by a signal with work left   101 a defect of ours";
 
 #[derive(Debug, Subcommand)]
@@ -88,7 +90,7 @@ pub(crate) struct MergeArguments {
     /// The file of a stream's spec, for local use: it is registered as if it were published
     #[arg(long, value_name = "FILE", conflicts_with_all = ["platform", "store", "dataset"])]
     pub(crate) spec: Option<PathBuf>,
-    /// In this run, let a complete snapshot close more rows than the dataset's policy allows (`heal`)
+    /// In this run, let an image or a complete snapshot (`heal`) close more rows than the dataset's policy allows
     #[arg(long)]
     pub(crate) allow_missing: bool,
     /// Let the truncate that the stream stopped at pass: delete what was live then, or keep it

@@ -1,9 +1,11 @@
-//! Where the platform's Postgres is, and who we are there.
+//! Where the platform's Postgres and the sources of images are, and who we are there.
 
 use std::str::FromStr as _;
 
-use milepost_job_spec::DatabaseAddress;
-use milepost_job_spec::environment::{HOST, NAME, PASSWORD_VARIABLE, PORT, URL, USER_VARIABLE};
+use milepost_job_spec::environment::{
+    HOST, NAME, PASSWORD_VARIABLE, PORT, SOURCE_URL, URL, USER_VARIABLE,
+};
+use milepost_job_spec::{DatabaseAddress, ImageSource, ImageSourceKind};
 use tokio_postgres::Config;
 
 use crate::error::Error;
@@ -15,14 +17,10 @@ use crate::secret::Secret;
 /// # Errors
 /// [`Error::Usage`] if neither is there, or one does not parse. Messages never repeat a value.
 pub fn config_from_environment(plan: Option<&DatabaseAddress>) -> Result<Config, Error> {
-    if let Ok(url) = std::env::var(URL) {
-        // The parser's message is dropped: it may repeat parts of the URL, password included.
-        return Config::from_str(&url).map_err(|_| {
-            Error::Usage(format!(
-                "{URL} does not parse; write postgres://user:password@host:port/database"
-            ))
-        });
+    if let Some(config) = url(URL)? {
+        return Ok(config);
     }
+    let variable = |name: &str| variable(name, URL);
     let address = match plan {
         Some(address) => address.clone(),
         None => DatabaseAddress {
@@ -35,8 +33,47 @@ pub fn config_from_environment(plan: Option<&DatabaseAddress>) -> Result<Config,
             password_variable: variable(PASSWORD_VARIABLE)?,
         },
     };
-    let user = variable(&address.user_variable)?;
-    let password = Secret::new(variable(&address.password_variable)?);
+    config(&address, URL)
+}
+
+/// The connection to a source whose tables are read: [`SOURCE_URL`], else the address of the spec, with user and password
+/// from the variables that it names.
+///
+/// # Errors
+/// [`Error::Usage`] if a variable is not there or does not parse. Messages never repeat a value.
+pub(crate) fn source_from_environment(source: &ImageSource) -> Result<Config, Error> {
+    match source.kind {
+        ImageSourceKind::Postgres => {}
+    }
+    if let Some(config) = url(SOURCE_URL)? {
+        return Ok(config);
+    }
+    let address = DatabaseAddress {
+        host: source.host.clone(),
+        port: source.port,
+        database: source.database.clone(),
+        user_variable: source.user_variable.clone(),
+        password_variable: source.password_variable.clone(),
+    };
+    config(&address, SOURCE_URL)
+}
+
+/// The connection of a URL in the environment, where there is one.
+fn url(name: &str) -> Result<Option<Config>, Error> {
+    let Ok(url) = std::env::var(name) else {
+        return Ok(None);
+    };
+    // The parser's message is dropped: it may repeat parts of the URL, password included.
+    Config::from_str(&url).map(Some).map_err(|_| {
+        Error::Usage(format!(
+            "{name} does not parse; write postgres://user:password@host:port/database"
+        ))
+    })
+}
+
+fn config(address: &DatabaseAddress, url: &str) -> Result<Config, Error> {
+    let user = variable(&address.user_variable, url)?;
+    let password = Secret::new(variable(&address.password_variable, url)?);
     let mut config = Config::new();
     config
         .host(&address.host)
@@ -47,10 +84,11 @@ pub fn config_from_environment(plan: Option<&DatabaseAddress>) -> Result<Config,
     Ok(config)
 }
 
-fn variable(name: &str) -> Result<String, Error> {
+/// A variable of the environment; `url` is the one that makes it superfluous.
+fn variable(name: &str, url: &str) -> Result<String, Error> {
     std::env::var(name).map_err(|_| {
         Error::Usage(format!(
-            "the environment has no {name}; set it, or {URL}=postgres://user:password@host:port/database"
+            "the environment has no {name}; set it, or {url}=postgres://user:password@host:port/database"
         ))
     })
 }

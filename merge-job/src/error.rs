@@ -5,6 +5,7 @@ use thiserror::Error as ThisError;
 use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
 
+use crate::image::SourceError;
 use crate::staging::truncate::Truncate;
 
 /// Why a command did not end as asked. `Display` is a fragment that does not repeat its source.
@@ -146,6 +147,9 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// No image was read. The platform's database has no part in it.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// The tables changed under the batch.
     #[error("{0}")]
     Disturbed(String),
@@ -190,7 +194,7 @@ impl Error {
         Self::Sql { label, source }
     }
 
-    /// The SQLSTATE of the server's answer, where it gave one.
+    /// The SQLSTATE of the answer of the platform's database, where it gave one.
     #[must_use]
     pub fn sqlstate(&self) -> Option<&str> {
         match self {
@@ -201,7 +205,7 @@ impl Error {
         }
     }
 
-    /// Did the connection break, so that a new one is needed?
+    /// Did the connection to the platform's database break, so that a new one is needed?
     #[must_use]
     pub fn is_disconnect(&self) -> bool {
         match self {
@@ -252,7 +256,8 @@ fn redacted(answer: &tokio_postgres::error::DbError) -> String {
     }
 }
 
-fn place(config: &Config) -> String {
+/// Host, port and database, for messages.
+pub(crate) fn place(config: &Config) -> String {
     use tokio_postgres::config::Host;
     let host = match config.get_hosts().first() {
         Some(Host::Tcp(host)) => host.clone(),

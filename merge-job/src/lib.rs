@@ -3,7 +3,8 @@
 //! What a merge must do is the project's `merge.md`; this crate does it with set-based SQL, so that cost follows the
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
-//! [`quarantine`] tries again what did not fit; [`topics`] tells topics that were made again; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
+//! [`topics`] tells topics that were made again; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
 mod confirmation;
@@ -11,6 +12,7 @@ pub mod control;
 pub mod database;
 pub mod ddl;
 pub mod error;
+pub mod image;
 pub mod merge;
 pub mod migrate;
 pub mod publish;

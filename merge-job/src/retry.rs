@@ -4,6 +4,7 @@
 use milepost_job_spec::Outcome;
 
 use crate::error::Error;
+use crate::image::SourceError;
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +30,7 @@ pub fn disposition(error: &Error) -> Disposition {
             Some(_) => Disposition::Stop,
             None => Disposition::Again,
         },
+        Error::Source(error) => disposition_of_source(error),
         Error::Connect { .. } | Error::Silent { .. } | Error::Held(_) => Disposition::Later,
         Error::Commit { .. } | Error::Disturbed(_) | Error::Outdated(_) => Disposition::Again,
         Error::Usage(_)
@@ -50,6 +52,22 @@ pub fn disposition(error: &Error) -> Disposition {
     }
 }
 
+/// A source is read from its beginning again or not at all, so what may last is left to the next run.
+fn disposition_of_source(error: &SourceError) -> Disposition {
+    match error {
+        SourceError::Failed { source, .. } => match source.code().map(|code| code.code()) {
+            // Serialization failure (on a standby a conflict with recovery, too), deadlock.
+            Some("40001" | "40P01") => Disposition::Again,
+            // Who changes a table for so long that the lock was not free in time does it for a while.
+            Some("55P03") => Disposition::Later,
+            _ if lost(source) => Disposition::Later,
+            _ => Disposition::Stop,
+        },
+        SourceError::Unreachable { .. } | SourceError::Silent { .. } => Disposition::Later,
+        SourceError::Login { .. } | SourceError::Refused { .. } => Disposition::Stop,
+    }
+}
+
 /// With which exit code a command ends that met this error.
 #[must_use]
 pub fn outcome(error: &Error) -> Outcome {
@@ -64,6 +82,11 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Output(_) => Outcome::Usage,
         Error::Connect { .. } | Error::Silent { .. } | Error::Commit { .. } => Outcome::Unreachable,
         Error::Sql { source, .. } if source.is_closed() || lost(source) => Outcome::Unreachable,
+        Error::Source(SourceError::Unreachable { .. } | SourceError::Silent { .. }) => {
+            Outcome::Unreachable
+        }
+        Error::Source(SourceError::Failed { source, .. }) if lost(source) => Outcome::Unreachable,
+        Error::Source(SourceError::Login { .. }) => Outcome::Usage,
         Error::Held(_) | Error::Outdated(_) => Outcome::Held,
         Error::Stopped => Outcome::Stopped,
         Error::Sql { .. }
@@ -73,6 +96,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Unordered { .. }
         | Error::Truncated { .. }
         | Error::Missing { .. }
+        | Error::Source(SourceError::Failed { .. } | SourceError::Refused { .. })
         | Error::Disturbed(_)
         | Error::Findings(_) => Outcome::Findings,
     }
@@ -118,12 +142,38 @@ pub fn hint(error: &Error) -> String {
         | Error::Truncated { remedy, .. }
         | Error::Unordered { remedy, .. }
         | Error::Missing { remedy, .. } => remedy.clone(),
+        Error::Source(error) => source_hint(error),
         Error::Disturbed(_) => {
             "find out who else writes to the merge table; only merge-job may".to_owned()
         }
         Error::Findings(_) => "see the list above".to_owned(),
         Error::Output(_) => "check the disk or the pipe that stdout goes to".to_owned(),
     }
+}
+
+fn source_hint(error: &SourceError) -> String {
+    match error {
+        SourceError::Unreachable { .. } | SourceError::Silent { .. } => {
+            "check that the source runs and that `host`, `port` and `database` of the store are right"
+        }
+        SourceError::Login { .. } => "check user and password of the store's credential",
+        SourceError::Refused { remedy, .. } => remedy,
+        SourceError::Failed { source, .. } => match source.code().map(|code| code.code()) {
+            Some("55P03") => {
+                "another session changes a table at the source; the next run tries again"
+            }
+            Some("40001" | "40P01") => "the source gave way to others; the next run tries again",
+            Some("57014") => {
+                "the source cancelled the statement: see who did it, or which limit, then run again"
+            }
+            Some("42501") => {
+                "at the source, grant what is missing to the role of the store's credential: docs/operations.md, \"A source whose tables are read\""
+            }
+            _ if lost(source) => "the source went away; the next run reads it anew",
+            _ => "read the source's log at this time; nothing was changed",
+        },
+    }
+    .to_owned()
 }
 
 fn sql_hint(code: Option<&str>) -> &'static str {

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use milepost_job_spec::{Digest, OnTruncate, StreamKey, StreamSpec};
+use milepost_job_spec::{Digest, ImageSource, Input, OnTruncate, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
 use crate::batch::{self, Attempt, Counts, Ended, Missing, Progress, Reach, Reading};
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
+use crate::image::Source;
 use crate::retry::{Disposition, disposition};
 use crate::session::{Cancel, Session};
 use crate::staging::refusal;
@@ -105,23 +106,44 @@ pub async fn merge_until_stopped(
     }
 }
 
-/// What a signal has to end: the statement of whichever connection the run has now.
+/// What a signal has to end: the statements of whichever connections the run has now.
 #[derive(Default)]
-struct Running(Mutex<Option<Cancel>>);
+struct Running {
+    platform: Mutex<Option<Cancel>>,
+    source: Mutex<Option<(Cancel, Config)>>,
+}
 
 impl Running {
     async fn connect(&self, config: &Config) -> Result<Session, Error> {
         let session = Session::connect(config).await?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(session.cancel());
+        *locked(&self.platform) = Some(session.cancel());
         Ok(session)
     }
 
-    async fn cancel(&self, config: &Config) {
-        let cancel = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(cancel) = cancel {
-            cancel.cancel(config).await;
-        }
+    async fn connect_to_source(&self, source: &ImageSource) -> Result<Source, Error> {
+        let source = Source::connect(source).await?;
+        *locked(&self.source) = Some(source.cancel());
+        Ok(source)
     }
+
+    async fn cancel(&self, config: &Config) {
+        let (platform, source) = (locked(&self.platform).take(), locked(&self.source).take());
+        let at_platform = async {
+            if let Some(cancel) = platform {
+                cancel.cancel(config).await;
+            }
+        };
+        let at_source = async {
+            if let Some((cancel, config)) = source {
+                cancel.cancel(&config).await;
+            }
+        };
+        tokio::join!(at_platform, at_source);
+    }
+}
+
+fn locked<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn merge(
@@ -193,6 +215,10 @@ impl Run<'_> {
                         self.truncate = None;
                     }
                     self.summary.counts += counts;
+                    // An image has everything.
+                    if !self.stream.spec.input.is_events() {
+                        return Ok(());
+                    }
                     // What arrives while the run works is the next run's: a busy source must not keep a pod for ever.
                     let open = goal.get_or_insert_with(|| {
                         progress
@@ -227,7 +253,7 @@ impl Run<'_> {
         };
         let mut pause = FIRST_PAUSE;
         for attempt in 1.. {
-            let error = match batch::run(session, &self.stream, &try_so).await {
+            let error = match self.attempt(session, &try_so).await {
                 Ok(ended) => return Ok(ended),
                 Err(error) => error,
             };
@@ -277,6 +303,17 @@ impl Run<'_> {
             pause *= 2;
         }
         unreachable!("the loop ends by returning")
+    }
+
+    /// A batch of whatever the stream is made of.
+    async fn attempt(&self, session: &Session, attempt: &Attempt) -> Result<Ended, Error> {
+        match &self.stream.spec.input {
+            Input::Events => batch::run(session, &self.stream, attempt).await,
+            Input::Image(source) => {
+                let source = self.running.connect_to_source(source).await?;
+                batch::image::run(session, source, &self.stream, attempt).await
+            }
+        }
     }
 
     /// Records the failure where that is possible; the error itself is reported in any case.

@@ -1,8 +1,10 @@
-//! One connection to the platform's Postgres, with its round trips counted.
+//! One connection to a Postgres, the platform's or a source's, with its round trips counted.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Row, SimpleQueryMessage, SimpleQueryRow};
 
@@ -172,6 +174,39 @@ impl Session {
             .execute_typed(sql, values)
             .await
             .map_err(|source| Error::sql(label, source))
+    }
+}
+
+/// At which end a copy from server to server failed.
+pub(crate) enum CopyError {
+    /// At the other one.
+    There(tokio_postgres::Error),
+    /// At this one.
+    Here(tokio_postgres::Error),
+}
+
+impl Session {
+    /// Runs `copy … from stdin` with the rows of a `copy … to stdout` at another server; returns how many they were.
+    ///
+    /// Rows pass through in pieces of a few kilobytes, or one by one where they are larger: neither side is read faster than
+    /// the other takes.
+    pub(crate) async fn copy_from(
+        &self,
+        other: &Self,
+        out: &str,
+        into: &str,
+    ) -> Result<u64, CopyError> {
+        self.count();
+        other.count();
+        let sink = self.client.copy_in(into).await.map_err(CopyError::Here)?;
+        let mut sink = pin!(sink);
+        let rows = other.client.copy_out(out).await.map_err(CopyError::There)?;
+        let mut rows = pin!(rows);
+        while let Some(row) = rows.next().await {
+            let row = row.map_err(CopyError::There)?;
+            sink.feed(row).await.map_err(CopyError::Here)?;
+        }
+        sink.finish().await.map_err(CopyError::Here)
     }
 }
 

@@ -1,6 +1,6 @@
-//! TLS to the platform's Postgres.
+//! TLS to the platform's Postgres, and to sources whose tables are read.
 //!
-//! `sslmode=require` in the database URL encrypts **and** verifies, against the certificates of the file that
+//! `sslmode=require` in the URL of either encrypts **and** verifies, against the certificates of the file that
 //! `PGSSLROOTCERT` names, else against the public roots. Any other mode connects in clear: inside a cluster or on a socket.
 
 use std::sync::Arc;

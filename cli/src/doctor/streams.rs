@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use milepost_dsl::scalar::Cron;
-use milepost_job_spec::{StreamKey, StreamSpec, TableRef};
+use milepost_job_spec::{Input, StreamKey, StreamSpec, TableRef};
 use milepost_platform::naming::airflow;
 use milepost_platform::plan::{ConnectorPlan, Plan};
 
@@ -62,7 +62,11 @@ fn stream(plan: &Plan, spec: &StreamSpec, facts: &StreamFacts) -> Finding {
             None => Finding::warn(&what, "its staging was not looked at", "ask again"),
         };
     };
-    let waits = waits(behind, facts.now);
+    let (waits, since) = match spec.input {
+        Input::Events => (waits(behind, facts.now), behind.since),
+        // Whatever changed at the source since then waits there, unseen.
+        Input::Image(_) => (image(stream.batch_time, facts.now), stream.batch_time),
+    };
     match stream.status.as_str() {
         "failed" => {
             let failure = stream.failure.as_ref();
@@ -91,7 +95,7 @@ fn stream(plan: &Plan, spec: &StreamSpec, facts: &StreamFacts) -> Finding {
         _ => {}
     }
     let late = late_after(plan, &spec.stream, &dag);
-    if let Some(since) = behind.since
+    if let Some(since) = since
         && (facts.now - since) / 1_000_000 > late
     {
         return Finding::warn(
@@ -144,6 +148,14 @@ fn waits(behind: Behind, now: i64) -> String {
             });
             format!("{more}{rows} rows wait{since}")
         }
+    }
+}
+
+/// `its last image was merged 3 min ago`
+fn image(merged: Option<i64>, now: i64) -> String {
+    match merged {
+        None => "no image was read yet".to_owned(),
+        Some(_) => format!("its last image was merged {}", when::ago(merged, now)),
     }
 }
 
@@ -350,5 +362,14 @@ mod tests {
             "12 rows wait, the first committed 3 min ago"
         );
         assert_eq!(behind(10_000, true, None), "more than 10000 rows wait");
+    }
+
+    #[test]
+    fn an_image_is_told_with_its_age() {
+        assert_eq!(image(None, MINUTE), "no image was read yet");
+        assert_eq!(
+            image(Some(97 * MINUTE), 100 * MINUTE),
+            "its last image was merged 3 min ago"
+        );
     }
 }

@@ -31,6 +31,8 @@ pub(super) struct Line {
     pub(super) state: String,
     /// None where a staging table did not answer.
     pub(super) behind: Option<Behind>,
+    /// Are its tables read whole at each run? Then nothing is staged, and nothing seen to wait.
+    pub(super) is_of_images: bool,
     pub(super) batch: Option<Batch>,
     /// The last failure, also where batches have succeeded since.
     pub(super) failure: Option<Failed>,
@@ -154,6 +156,7 @@ fn line(
             |stream| stream.status.clone(),
         ),
         behind: facts.behind(spec),
+        is_of_images: !spec.input.is_events(),
         batch: stream.and_then(|stream| {
             Some(Batch {
                 number: stream.batch_number,
@@ -266,6 +269,7 @@ mod tests {
                 },
                 state: state.to_owned(),
                 behind: None,
+                is_of_images: false,
                 batch: None,
                 failure: None,
                 connectors: vec![Connector {

@@ -42,6 +42,7 @@ pub(super) fn human(status: &Status) -> String {
 
 fn cells(line: &Line, now: i64) -> [String; 4] {
     let behind = match line.behind {
+        _ if line.is_of_images => "read whole at each run".to_owned(),
         None => "behind by what cannot be seen".to_owned(),
         Some(behind) if behind.rows == 0 => "nothing waits".to_owned(),
         Some(behind) => {
@@ -231,6 +232,7 @@ mod tests {
             },
             state: "healthy".to_owned(),
             behind: Some(streams::Behind::default()),
+            is_of_images: false,
             batch: Some(line::Batch {
                 number: 7,
                 at: NOW - 3_000_000,

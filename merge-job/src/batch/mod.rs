@@ -14,6 +14,7 @@ mod by_transaction;
 mod counts;
 mod cut;
 pub(crate) mod generation;
+pub(crate) mod image;
 mod merged_before;
 pub(crate) mod open;
 mod prepare;
@@ -109,6 +110,7 @@ pub struct Progress {
 }
 
 /// What a batch works on: one transaction, from its beginning to its commit.
+#[derive(Clone)]
 pub(crate) struct Batch<'a, S> {
     session: &'a Session,
     stream: &'a Stream,
@@ -117,6 +119,7 @@ pub(crate) struct Batch<'a, S> {
 }
 
 /// The stream is locked, its progress read.
+#[derive(Clone)]
 pub(crate) struct Open {
     number: i64,
     previous_time_us: Option<i64>,
@@ -131,6 +134,7 @@ pub(crate) struct Open {
 }
 
 /// It is decided what the batch takes.
+#[derive(Clone)]
 pub(crate) struct Cut {
     open: Open,
     /// Slices by place of the dataset.
@@ -184,6 +188,13 @@ impl<'a, S> Batch<'a, S> {
             dataset: &self.stream.spec.datasets[index],
             index,
         }
+    }
+}
+
+impl Batch<'_, Cut> {
+    /// Are the rows whole images of their tables? Those of a replay are not, whatever they were of.
+    fn is_of_images(&self) -> bool {
+        !self.state.open.replay && !self.stream.spec.input.is_events()
     }
 }
 

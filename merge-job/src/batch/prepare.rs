@@ -4,8 +4,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::batch::{
-    Attempt, Batch, Counts, Cut, Prepared, Reading, fault, generation, merged_before, resnapshot,
-    truncate, unknown,
+    Attempt, Batch, Counts, Cut, Prepared, Reading, fault, generation, image, merged_before,
+    resnapshot, truncate, unknown,
 };
 use crate::error::Error;
 use crate::session::Bound;
@@ -19,6 +19,9 @@ pub(super) async fn prepare<'a>(
     attempt: &Attempt,
 ) -> Result<Batch<'a, Prepared>, Error> {
     fault("read");
+    if batch.stream.spec.input.is_events() {
+        image::supersede_by_events(&batch).await?;
+    }
     for (&index, slices) in &batch.state.slices {
         read(&batch, &batch.shape(index), slices, attempt.reading).await?;
     }
@@ -105,7 +108,12 @@ pub(super) async fn prepare<'a>(
     for dataset in &mut judged {
         unknown::set_aside(&batch, dataset).await?;
     }
-    let resnapshots = {
+    let resnapshots = if batch.is_of_images() {
+        for shape in &shapes {
+            image::refuse_duplicates(&batch, shape).await?;
+        }
+        resnapshot::settle_images(&batch, &shapes, attempt.missing).await?
+    } else {
         let taken: Vec<Shape<'_>> = judged
             .iter()
             // What a replay tries again says nothing of where a snapshot begins or ends.

@@ -58,6 +58,24 @@ pub(super) async fn settle(
     Ok(settled)
 }
 
+/// The same for images: each is complete, and what it does not have is closed whatever the policy says of snapshots.
+pub(super) async fn settle_images(
+    batch: &Batch<'_, Cut>,
+    shapes: &[Shape<'_>],
+    allowed: Missing,
+) -> Result<BTreeMap<usize, Resnapshot>, Error> {
+    let mut settled = BTreeMap::new();
+    for shape in shapes {
+        let mut own = Resnapshot::default();
+        if let Some(slice) = batch.state.slices[&shape.index].first() {
+            let bounds = (slice.position.watermark + 1, slice.high);
+            end(batch, shape, bounds, allowed, &mut own).await?;
+        }
+        settled.insert(shape.index, own);
+    }
+    Ok(settled)
+}
+
 /// The snapshot from `low` to `high` is complete.
 async fn end(
     batch: &Batch<'_, Cut>,
@@ -68,9 +86,10 @@ async fn end(
 ) -> Result<(), Error> {
     let stream = &batch.stream.spec.stream;
     let dataset = shape.dataset;
+    let is_image = batch.is_of_images();
     let found = match dataset.policy.resnapshot {
-        OnResnapshot::Report => missing::Found::Counted,
-        OnResnapshot::Heal => missing::Found::Deleted,
+        OnResnapshot::Report if !is_image => missing::Found::Counted,
+        OnResnapshot::Report | OnResnapshot::Heal => missing::Found::Deleted,
     };
     let Some(slice) = batch.state.slices[&shape.index].first() else {
         return Ok(());
@@ -109,9 +128,14 @@ async fn end(
         missing::Found::Deleted => {
             let most = u64::from(dataset.policy.max_missing_percent);
             if allowed == Missing::Guarded && standing * 100 > most * live {
+                let whole = if is_image {
+                    "the image"
+                } else {
+                    "a complete snapshot"
+                };
                 return Err(Error::Missing {
                     what: format!(
-                        "a complete snapshot of dataset `{}` does not have {standing} of its {live} live rows, more than {most} percent",
+                        "{whole} of dataset `{}` does not have {standing} of its {live} live rows, more than {most} percent",
                         dataset.name
                     ),
                     remedy: format!(
@@ -121,6 +145,10 @@ async fn end(
                 });
             }
             own.healed = missing;
+            if is_image {
+                // That is how an image says that rows were deleted.
+                return Ok(());
+            }
             (
                 format!(
                     "{missing} rows of dataset `{}` were closed: a complete snapshot does not have them",

@@ -9,7 +9,7 @@ use crate::session::Session;
 use crate::tables::catalog::{self, Catalog};
 
 /// A stream as a run sees it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Stream {
     /// The control row.
     pub id: i64,

@@ -3,7 +3,7 @@
 //! A snapshot of a dataset begins at an `r` row that says `first…`, or at any `r` row behind a streamed row or an end; it
 //! ends at a row that says `last` or `last_in_data_collection`. A row may be both. Incremental rows are like streamed ones.
 
-use milepost_job_spec::StreamKey;
+use milepost_job_spec::{IMAGE_TOPIC, StreamKey};
 
 use crate::sql::literal;
 use crate::staging::events::{STATE_VALID, Shape, typed};
@@ -43,11 +43,12 @@ pub fn marks(shapes: &[Shape<'_>], stream: &StreamKey) -> String {
                                 case when (array_agg({OPEN} order by x_off desc))[1] then max(x_off) end as open\n                  \
                            from {events}) h\n          \
                    left join milepost.positions p on {own} and p.topic = h.topic and p.partition = h.part\n         \
-                  where not exists (select from milepost.positions p where {own} and (p.topic, p.partition) <> (h.topic, h.part))) m",
+                  where not exists (select from milepost.positions p where {own} and (p.topic, p.partition) <> (h.topic, h.part) and p.topic <> {image})) m",
                 index = shape.index,
                 low = begin("h.ended"),
                 open = begin("h.open"),
                 live = shape.dataset.live_table().quoted(),
+                image = literal(IMAGE_TOPIC),
                 own = format_args!(
                     "p.platform = {} and p.store = {} and p.dataset = {}",
                     literal(&stream.platform),

@@ -212,8 +212,9 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
     let own = |own: &Column| {
         let planned = column(store.ingestion.kind(), own);
         match source_table {
-            // An image has every value.
+            // An image has every value, and its columns are asked for by the source's own names.
             Some(_) => ColumnSpec {
+                staged_as: names::column(&own.name),
                 placeholder: None,
                 ..planned
             },

@@ -8,7 +8,6 @@ mod key_type;
 mod large_values;
 mod missing_transactions;
 mod name_collision;
-mod not_run_yet;
 mod reserved_name;
 mod row_order;
 mod shared_database;
@@ -38,7 +37,6 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &large_values::LargeValues,
     &missing_transactions::MissingTransactions,
     &name_collision::NameCollision,
-    &not_run_yet::NotRunYet,
     &reserved_name::ReservedName,
     &row_order::RowOrder,
     &shared_database::SharedDatabase,
