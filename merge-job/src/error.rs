@@ -6,6 +6,7 @@ use tokio_postgres::Config;
 use tokio_postgres::error::SqlState;
 
 use crate::image::SourceError;
+use crate::staging::taken::Split;
 use crate::staging::truncate::Truncate;
 
 /// Why a command did not end as asked. `Display` is a fragment that does not repeat its source.
@@ -139,6 +140,9 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// The batch has a part of a transaction that took keys: it is tried again around it.
+    #[error("transaction {} of the source is not whole in the batch", .0.transaction.as_deref().unwrap_or("without a number"))]
+    Split(Split),
     /// A complete snapshot lacks more rows than the dataset's policy lets be missing.
     #[error("{what}")]
     Missing {

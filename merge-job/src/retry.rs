@@ -32,7 +32,9 @@ pub fn disposition(error: &Error) -> Disposition {
         },
         Error::Source(error) => disposition_of_source(error),
         Error::Connect { .. } | Error::Silent { .. } | Error::Held(_) => Disposition::Later,
-        Error::Commit { .. } | Error::Disturbed(_) | Error::Outdated(_) => Disposition::Again,
+        Error::Commit { .. } | Error::Disturbed(_) | Error::Outdated(_) | Error::Split(_) => {
+            Disposition::Again
+        }
         Error::Usage(_)
         | Error::Read { .. }
         | Error::Spec { .. }
@@ -98,6 +100,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Missing { .. }
         | Error::Source(SourceError::Failed { .. } | SourceError::Refused { .. })
         | Error::Disturbed(_)
+        | Error::Split(_)
         | Error::Findings(_) => Outcome::Findings,
     }
 }
@@ -146,6 +149,7 @@ pub fn hint(error: &Error) -> String {
         Error::Disturbed(_) => {
             "find out who else writes to the merge table; only merge-job may".to_owned()
         }
+        Error::Split(_) => "run it again".to_owned(),
         Error::Findings(_) => "see the list above".to_owned(),
         Error::Output(_) => "check the disk or the pipe that stdout goes to".to_owned(),
     }

@@ -277,6 +277,10 @@ impl Run<'_> {
                     try_so.reach = Reach::Snapshot;
                     continue;
                 }
+                Error::Split(split) if try_so.reach == Reach::Usual => {
+                    try_so.reach = Reach::Whole(split.clone());
+                    continue;
+                }
                 Error::Truncated {
                     dataset, truncate, ..
                 } if try_so.reach.goes_beyond(truncate) => {

@@ -23,7 +23,7 @@ pub struct History {
     pub(crate) settings: Settings,
     pub(crate) rng: StdRng,
     /// The tables as the open transactions see them; a row that one of them wrote is locked by it.
-    working: Truth,
+    pub(crate) working: Truth,
     committed: Truth,
     open: Vec<Transaction>,
     next_transaction: u64,
@@ -147,6 +147,12 @@ impl History {
         let dataset = self.rng.random_range(0..self.spec.datasets.len());
         if self.settings.truncates > 0.0 && self.rng.random_bool(self.settings.truncates) {
             return self.truncate(turn, dataset);
+        }
+        if self.settings.permutations > 0.0
+            && !self.is_keyless(dataset)
+            && self.rng.random_bool(self.settings.permutations)
+        {
+            return self.permute(turn, dataset);
         }
         let key = self.random_key(dataset);
         if self.is_locked(turn, dataset, &key) {
@@ -429,7 +435,7 @@ impl History {
         columns
     }
 
-    fn write(&mut self, turn: usize, dataset: usize, key: Key, image: Option<Image>) {
+    pub(crate) fn write(&mut self, turn: usize, dataset: usize, key: Key, image: Option<Image>) {
         let before = match image {
             Some(image) => self.working.tables[dataset].insert(key.clone(), image),
             None => self.working.tables[dataset].remove(&key),
@@ -440,7 +446,15 @@ impl History {
             .or_insert(before);
     }
 
-    fn record(&mut self, turn: usize, dataset: usize, op: Op, key: Key, columns: Image, lsn: u64) {
+    pub(crate) fn record(
+        &mut self,
+        turn: usize,
+        dataset: usize,
+        op: Op,
+        key: Key,
+        columns: Image,
+        lsn: u64,
+    ) {
         self.open[turn].changes.push(Change {
             dataset,
             op,
@@ -450,20 +464,20 @@ impl History {
         });
     }
 
-    fn is_locked(&self, turn: usize, dataset: usize, key: &Key) -> bool {
+    pub(crate) fn is_locked(&self, turn: usize, dataset: usize, key: &Key) -> bool {
         self.open
             .iter()
             .enumerate()
             .any(|(other, transaction)| other != turn && transaction.holds(dataset, key))
     }
 
-    fn advance(&mut self) -> u64 {
+    pub(crate) fn advance(&mut self) -> u64 {
         self.lsn += self.rng.random_range(7..30) * 8;
         self.lsn
     }
 
     /// What an update sends: placeholders where a large value stays, unless the replica identity is full.
-    fn without_unchanged(&mut self, dataset: usize, old: &Image, new: &Image) -> Image {
+    pub(crate) fn without_unchanged(&mut self, dataset: usize, old: &Image, new: &Image) -> Image {
         let mut sent = new.clone();
         if self.settings.replica_identity_full || self.is_keyless(dataset) {
             return sent;
@@ -481,7 +495,7 @@ impl History {
         sent
     }
 
-    fn random_key(&mut self, dataset: usize) -> Key {
+    pub(crate) fn random_key(&mut self, dataset: usize) -> Key {
         if self.is_keyless(dataset) {
             return self.hidden_key();
         }

@@ -18,6 +18,7 @@ pub mod copy;
 mod end;
 mod history;
 mod keyless;
+mod permute;
 mod row;
 mod settings;
 mod source;

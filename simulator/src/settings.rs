@@ -18,6 +18,9 @@ pub struct Settings {
     pub spoiled: f64,
     /// The probability that a change is a truncate of its table. With several partitions nothing tells what came before it.
     pub truncates: f64,
+    /// The probability that a change is a statement by which rows take keys of each other, as sources allow it that check
+    /// their constraint late. With several partitions the halves of a key change are not side by side.
+    pub permutations: f64,
 }
 
 impl Default for Settings {
@@ -31,6 +34,7 @@ impl Default for Settings {
             restarts: 0.0,
             spoiled: 0.0,
             truncates: 0.0,
+            permutations: 0.0,
         }
     }
 }

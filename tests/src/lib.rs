@@ -22,6 +22,7 @@ mod resnapshot;
 pub mod shop;
 pub mod stack;
 pub mod stage;
+mod taken;
 mod version;
 
 pub use database::Database;

@@ -10,8 +10,12 @@ use crate::fence::{Fences, Standing};
 use crate::filled::filled;
 use crate::quarantine::Quarantine;
 use crate::resnapshot::Snapshot;
+use crate::taken::in_source_order;
 use crate::version::{Counts, Event, Version, keeps_all, key_of};
 use crate::version::{is_one_change, truncate};
+
+/// Topic, partition, row position.
+type Place = (String, i32, Option<u64>);
 
 /// The merge table of one dataset, its fences and its quarantine.
 #[derive(Debug, Clone, Default)]
@@ -24,8 +28,10 @@ pub struct Reference {
     pub quarantine: Quarantine,
     pub(crate) deliveries: Deliveries,
     fences: Fences,
-    /// The last delete of each partition, with what it took: a key change may go on in the next batch.
-    gone: BTreeMap<(String, i32), (StagedRow, Option<Image>)>,
+    /// The last row of the batch before.
+    last: Option<StagedRow>,
+    /// The deletes by their place at the source, with what they took: a key change may go on in the next batch.
+    gone: BTreeMap<Place, (StagedRow, Option<Image>)>,
     pub(crate) snapshot: Snapshot,
 }
 
@@ -38,10 +44,11 @@ impl Reference {
         self.fences.begin_batch();
         let mut counts = Counts::default();
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
-        for &row in rows {
+        let last = std::mem::replace(&mut self.last, rows.last().map(|row| (*row).clone()));
+        for row in in_source_order(spec, &self.live, last.as_ref(), rows) {
             let key = key_of(spec, row);
             self.snapshot.see(row, key.as_ref());
-            let partition = (row.topic.clone(), row.partition);
+            let change = (row.topic.clone(), row.partition, row.lsn);
             let known = key.as_ref().and_then(|key| match events.get(key) {
                 Some(events) => events.last().and_then(|event| event.image.clone()),
                 None => self.live.get(key).map(|version| version.image.clone()),
@@ -49,9 +56,9 @@ impl Reference {
             // Nothing is filled from before a row of the key that is in quarantine.
             let open = self.quarantine.is_open(key.as_ref());
             // A create takes what the delete of its key change took; a redelivered delete takes nothing more.
-            let gone = self.gone.get(&partition);
-            let change = gone.filter(|(gone, _)| is_one_change(gone, row));
-            let moved = change.and_then(|(_, image)| image.clone());
+            let gone = self.gone.get(&change);
+            let gone = gone.filter(|(gone, _)| is_one_change(gone, row));
+            let moved = gone.and_then(|(_, image)| image.clone());
             let source = match row.op {
                 Op::Create => moved.or_else(|| known.clone()),
                 Op::Delete => known.clone().or(moved),
@@ -69,7 +76,7 @@ impl Reference {
                 }
             } else if let (Some(key), Ok(image)) = (&key, filled(spec, row, source.as_ref())) {
                 if row.op == Op::Delete {
-                    self.gone.insert(partition, (row.clone(), source));
+                    self.gone.insert(change, (row.clone(), source));
                 }
                 self.quarantine.supersede(key);
                 let event = Event::new(row, image, standing == Standing::Doubtful);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::types::Type;
 
 use crate::batch::cut::{Found, known};
-use crate::batch::{Batch, Open, Progress, Reach, generation};
+use crate::batch::{Batch, Open, Progress, Reach, generation, taken};
 use crate::control::position::Position;
 use crate::error::Error;
 use crate::staging::cut::{self, Slice};
@@ -47,6 +47,12 @@ pub(super) async fn cut(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found,
         let high = match reach {
             Reach::Before(_, truncate) if truncate.is_in(&position) => {
                 match last_before(batch, &position, truncate.offset).await? {
+                    Some(high) => high,
+                    None => continue,
+                }
+            }
+            Reach::Whole(split) if split.is_in(&position) => {
+                match taken::whole(batch, &position, split).await? {
                     Some(high) => high,
                     None => continue,
                 }

@@ -64,7 +64,7 @@ pub(super) enum Decision<'a> {
 /// good, and superseded too.
 pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Decision<'a>, Error> {
     let anew = match reach {
-        Reach::Usual | Reach::Before(..) => None,
+        Reach::Usual | Reach::Before(..) | Reach::Whole(_) => None,
         Reach::Snapshot => anew::cut(&batch).await?,
     };
     let found = if let Some(found) = anew {
@@ -77,6 +77,14 @@ pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Dec
     if let (Found::Nothing { .. }, Reach::Before(dataset, truncate)) = (&found, reach) {
         return Err(truncate.stops(&batch.stream.spec, dataset));
     }
+    // The rest of the transaction is not staged yet.
+    let found = match (found, reach) {
+        (Found::Nothing { ends }, Reach::Whole(split)) => Found::Wait {
+            transaction: split.transaction.clone().unwrap_or_default(),
+            ends,
+        },
+        (found, _) => found,
+    };
     match found {
         Found::Nothing { ends } => {
             if let (Some(ends), Some(topic)) = (ends, &batch.state.end_topic)

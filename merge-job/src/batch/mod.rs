@@ -22,6 +22,7 @@ mod record;
 pub(crate) mod replay;
 
 mod resnapshot;
+mod taken;
 mod truncate;
 mod unknown;
 
@@ -41,6 +42,7 @@ use crate::merge::{append, live, milestoned};
 use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
+use crate::staging::taken::Split;
 use crate::staging::transaction::{Consumed, Part};
 use crate::staging::truncate::Truncate;
 use milepost_job_spec::{OnTruncate, Strategy};
@@ -115,6 +117,8 @@ pub(crate) struct Batch<'a, S> {
     session: &'a Session,
     stream: &'a Stream,
     started: Instant,
+    /// Datasets some events of which have a rank.
+    ranked: BTreeSet<usize>,
     state: S,
 }
 
@@ -179,6 +183,7 @@ impl<'a, S> Batch<'a, S> {
             session: self.session,
             stream: self.stream,
             started: self.started,
+            ranked: self.ranked,
             state: state(self.state),
         }
     }
@@ -187,6 +192,7 @@ impl<'a, S> Batch<'a, S> {
         Shape {
             dataset: &self.stream.spec.datasets[index],
             index,
+            is_ranked: self.ranked.contains(&index),
         }
     }
 }
@@ -214,6 +220,8 @@ pub enum Reach {
     Usual,
     /// Up to a truncate of this dataset, which nothing lets pass.
     Before(String, Truncate),
+    /// Not into this transaction, or to its end.
+    Whole(Split),
     /// After rows that cannot be ordered: to the end of a new snapshot, where one is whole in every partition.
     Snapshot,
 }
@@ -225,7 +233,7 @@ impl Reach {
         match self {
             Self::Usual => true,
             Self::Before(_, bound) => truncate.is_before(bound),
-            Self::Snapshot => false,
+            Self::Snapshot | Self::Whole(_) => false,
         }
     }
 }

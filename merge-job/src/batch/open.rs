@@ -1,11 +1,12 @@
 //! The beginning of a batch: lock the stream, read its progress.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tokio_postgres::SimpleQueryRow;
 
 use crate::batch::{Batch, Open};
-use crate::control::position::{Fence, Position, Recognised};
+use crate::control::position::{Deleted, Fence, Position, Recognised};
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::session::Session;
@@ -75,6 +76,7 @@ pub(super) async fn open<'a>(
         session,
         stream,
         started: Instant::now(),
+        ranked: BTreeSet::new(),
         state,
     })
 }
@@ -85,7 +87,8 @@ pub(crate) fn positions(stream: i64) -> String {
         "select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
                 p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
                 case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx',\n       \
-                p.watermark_row ->> 'staged', p.lowest_offset::text, p.lowest_row::text, p.watermark_row ->> 'appended'\n  \
+                p.watermark_row ->> 'staged', p.lowest_offset::text, p.lowest_row::text, p.watermark_row ->> 'appended',\n                \
+                case when p.watermark_row ->> 'op' = 'd' then p.watermark_row ->> 'commit' end, p.watermark_row ->> 'row', p.watermark_row ->> 'tx'\n  \
            from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
           where s.id = {stream} and (s.dataset is null or p.dataset = s.dataset)\n \
           order by p.dataset, p.topic, p.partition"
@@ -185,6 +188,11 @@ pub(crate) fn position(row: &SimpleQueryRow) -> Position {
             order: number(row, 7),
         }),
         newest_source_ts_us: number(row, 8),
+        deleted: number(row, 15).map(|commit| Deleted {
+            commit,
+            row: number(row, 16),
+            transaction: row.get(17).map(str::to_owned),
+        }),
         last_delete: row.get(9).map(str::to_owned),
         last_transaction: row.get(10).map(str::to_owned),
         recognised: json(row, 11).map(|at_watermark| Recognised {

@@ -5,7 +5,7 @@ use tokio_postgres::types::Type;
 
 use crate::batch::{
     Attempt, Batch, Counts, Cut, Prepared, Reading, fault, generation, image, merged_before,
-    resnapshot, truncate, unknown,
+    resnapshot, taken, truncate, unknown,
 };
 use crate::error::Error;
 use crate::session::Bound;
@@ -15,7 +15,7 @@ use crate::staging::quarantine;
 use crate::staging::refusal::{self, SliceValues, Uncast};
 
 pub(super) async fn prepare<'a>(
-    batch: Batch<'a, Cut>,
+    mut batch: Batch<'a, Cut>,
     attempt: &Attempt,
 ) -> Result<Batch<'a, Prepared>, Error> {
     fault("read");
@@ -86,6 +86,12 @@ pub(super) async fn prepare<'a>(
             merged_before::supersede(&batch, dataset, first).await?;
         }
     }
+    for dataset in judged.iter_mut().filter(|own| own.survey.took > 0) {
+        // A replay moves nothing, and an image has no order; without a key nothing is taken.
+        if !replay && !batch.is_of_images() && !dataset.shape.dataset.key.is_empty() {
+            taken::rank(&mut batch, dataset, attempt).await?;
+        }
+    }
     fault("quarantine");
     for dataset in judged
         .iter_mut()
@@ -151,6 +157,8 @@ pub(super) async fn prepare<'a>(
 /// What [`events::survey`] found in a dataset's events.
 pub(super) struct Survey {
     back: u64,
+    /// New halves of key changes.
+    took: u64,
     refused: u64,
     pub(super) unknown: u64,
     truncates: u64,
@@ -176,10 +184,16 @@ pub(super) struct Judged<'a> {
 impl<'a> Judged<'a> {
     fn new(shape: Shape<'a>, row: &Row) -> Self {
         let count = |column: &str| u64::try_from(row.get::<_, i64>(column)).unwrap_or(0);
+        let by_slice: Vec<i64> = row.get("back");
+        let counted = |place| {
+            let own = by_slice.iter().skip(place).step_by(2);
+            u64::try_from(own.sum::<i64>()).unwrap_or(0)
+        };
         Self {
             shape,
             survey: Survey {
-                back: count("back"),
+                back: counted(0),
+                took: counted(1),
                 refused: count("refused"),
                 unknown: count("unknown"),
                 truncates: count("truncates"),

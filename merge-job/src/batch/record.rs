@@ -226,6 +226,8 @@ fn batch_slices<'a>(stream: &'a Stream, slices: &[(usize, &'a Slice)]) -> Vec<Mo
             shape: Shape {
                 dataset: &stream.spec.datasets[index],
                 index,
+                // Positions are told by offsets.
+                is_ranked: false,
             },
             appended: slice.position.appended.as_ref(),
         })

@@ -14,6 +14,17 @@ pub struct Fence {
     pub order: Option<i64>,
 }
 
+/// Where a deleted row stands at the source: perhaps the old half of a key change whose new half is not merged yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// The commit position.
+    pub commit: i64,
+    /// The row position.
+    pub row: Option<i64>,
+    /// The transaction.
+    pub transaction: Option<String>,
+}
+
 /// What the rows of a topic partition are recognised by: see [`crate::staging::generation`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recognised {
@@ -40,6 +51,8 @@ pub struct Position {
     pub newest_source_ts_us: Option<i64>,
     /// The source transaction of the row at the watermark.
     pub last_transaction: Option<String>,
+    /// Where the row at the watermark stands, if it is a delete.
+    pub deleted: Option<Deleted>,
     /// What is kept of the row at the watermark where it was a delete: jsonb text with `row`, `tx` and the large values
     /// (`image`) that a key change may take to its new key.
     pub last_delete: Option<String>,
@@ -91,6 +104,7 @@ impl Position {
             fence: None,
             newest_source_ts_us: None,
             last_transaction: None,
+            deleted: None,
             last_delete: None,
             recognised: None,
             appended: None,

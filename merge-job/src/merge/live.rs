@@ -14,12 +14,13 @@ pub fn reduce(shape: &Shape<'_>) -> String {
                 when l.ctid is null then 'i'\n            \
                 when {differs} then 'u' else 'n' end as x_action\n  \
            from (select distinct on ({keys}) * from {events} where x_state = {STATE_VALID}\n         \
-                 order by {keys}, x_part desc, x_off desc) d\n  \
+                 order by {keys}, {last}) d\n  \
            left join {live} l on {joined}",
         changes = shape.changes(),
         all = shape.all("d."),
         differs = differs(shape, "d.", "l."),
         keys = shape.keys(""),
+        last = shape.order_from_last(""),
         events = shape.events(),
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "d.", None),

@@ -31,16 +31,16 @@ pub fn reduce(shape: &Shape<'_>) -> String {
     format!(
         "create temp table {changes} on commit drop as\n\
          with b as materialized (\n  \
-           select w.x_part, w.x_off, w.x_op, w.x_ts, w.x_doubt, w.x_made, {all_w}, w.x_number, w.x_next, l.ctid as x_first_live,\n         \
+           select {places_w}, w.x_op, w.x_ts, w.x_doubt, w.x_made, {all_w}, w.x_number, w.x_next, l.ctid as x_first_live,\n         \
                   case when w.x_number = 1 then l.ctid is not null else w.x_last_op <> 'd' end as x_was_live,\n         \
                   case when w.x_number = 1 then case when l.ctid is null then w.x_op <> 'd' when w.x_op = 'd' then true else {differs} end\n              \
                   when w.x_op = 'd' then w.x_last_op <> 'd'\n              \
                   when w.x_last_op = 'd' then true\n              \
                   else record_image_ne(row({all_w}), w.x_last_image) end as x_effective\n    \
-             from (select x_part, x_off, x_op, x_ts, x_doubt, x_topic is null as x_made, {all}, row_number() over k as x_number, lead(x_off) over k as x_next,\n                 \
+             from (select {places}, x_op, x_ts, x_doubt, x_topic is null as x_made, {all}, row_number() over k as x_number, lead(x_off) over k as x_next,\n                 \
                           lag(x_op) over k as x_last_op, case when lag(x_op) over k <> 'd' then lag(row({all})) over k end as x_last_image\n            \
                      from {events} where x_state = {STATE_VALID}\n          \
-                   window k as (partition by {keys} order by x_part, x_off)) w\n    \
+                   window k as (partition by {keys} order by {order})) w\n    \
              left join {live} l on {joined}\n\
          )\n\
          select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, x_first_live as x_live,\n       \
@@ -50,12 +50,15 @@ pub fn reduce(shape: &Shape<'_>) -> String {
          select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, first_value(x_first_live) over k,\n       \
                 count(*) filter (where x_effective) over k, count(*) filter (where x_effective) over (partition by {keys})\n  \
            from b where x_number > 1 or x_next is not null\n\
-         window k as (partition by {keys} order by x_part, x_off)",
+         window k as (partition by {keys} order by {order})",
         changes = shape.changes(),
         all_w = shape.all("w."),
         differs = differs(shape, "w.", "l."),
         events = shape.events(),
         keys = shape.keys(""),
+        order = shape.order(""),
+        places = shape.places(""),
+        places_w = shape.places("w."),
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "w.", Some("w.x_number = 1")),
     )

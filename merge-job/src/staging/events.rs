@@ -18,6 +18,8 @@ pub struct Shape<'a> {
     pub dataset: &'a DatasetSpec,
     /// Its place in the stream.
     pub index: usize,
+    /// Some events have a rank, which is not their offset's: [`crate::staging::taken`].
+    pub is_ranked: bool,
 }
 
 /// `x_state` of an event that takes effect.
@@ -40,6 +42,39 @@ impl<'a> Shape<'a> {
     #[must_use]
     pub fn changes(&self) -> String {
         format!("mp_changes_{}", self.index)
+    }
+
+    /// The order of a key's events: `prefix.x_part, prefix.x_off`, or by rank where there is one.
+    #[must_use]
+    pub fn order(&self, prefix: &str) -> String {
+        format!("{prefix}x_part, {}", self.rank(prefix))
+    }
+
+    /// What [`order`](Self::order) needs.
+    #[must_use]
+    pub fn places(&self, prefix: &str) -> String {
+        let rank = if self.is_ranked {
+            format!(", {prefix}x_rank")
+        } else {
+            String::new()
+        };
+        format!("{prefix}x_part, {prefix}x_off{rank}")
+    }
+
+    /// [`order`](Self::order) from the last one on.
+    #[must_use]
+    pub fn order_from_last(&self, prefix: &str) -> String {
+        format!("{prefix}x_part desc, {} desc", self.rank(prefix))
+    }
+
+    /// Where an event stands among those of its key: twice its offset, or at its rank.
+    #[must_use]
+    pub fn rank(&self, prefix: &str) -> String {
+        if self.is_ranked {
+            format!("coalesce({prefix}x_rank, 2 * {prefix}x_off)")
+        } else {
+            format!("{prefix}x_off")
+        }
     }
 
     /// Each column with its place.
@@ -420,7 +455,8 @@ pub const SURVEY_VALUES_PER_SLICE: usize = 5;
 /// The statement that says, per dataset, what there is to do before the merge. One row each, in order.
 ///
 /// Each shape comes with the number of its slices. `$1`: the last offsets of the slices; then the values of each slice.
-/// `back` counts rows that do not stand strictly above their predecessor or the fence: they may be replays. The window
+/// `back` has two counts per slice: rows that do not stand strictly above their predecessor or the fence, which may be
+/// replays, and creates right behind a delete at one place, which are new halves of key changes. The window
 /// goes over narrow columns of rows that lie in offset order already, which is why it is here and not where rows are read.
 #[must_use]
 pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
@@ -448,13 +484,17 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
                 value(2)
             );
             format!(
-                "(select count(*) from (\n    \
+                "(select array[count(*) filter (where back), count(*) filter (where took)] from (\n    \
                    select x_op <> 'r' and x_commit is not null and coalesce((x_commit, x_row, x_order) <=\n           \
-                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true){shared} as back\n      \
-                     from {events} where {here} window w as (order by x_off)) q where back)",
+                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true){shared} as back,\n           \
+                          x_op = 'c' and lag(x_op, 1, 'd') over w = 'd' and lag(x_commit, 1, {}::bigint) over w = x_commit\n             \
+                            and coalesce(lag(x_row, 1, {}::bigint) over w, -1) = coalesce(x_row, -1) as took\n      \
+                     from {events} where {here} window w as (order by x_off)) q where back or took)",
                 value(3),
                 value(4),
-                value(5)
+                value(5),
+                value(3),
+                value(4)
             )
         });
         parts.push(format!(
@@ -467,7 +507,7 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
              count(*) filter (where x_op is null or x_op not in ('c', 'u', 'd', 'r', 't')) as strange\n  \
              from {events}",
             index = shape.index,
-            back = back.collect::<Vec<_>>().join("\n  + "),
+            back = back.collect::<Vec<_>>().join("\n  || "),
             unknown = shape.any_unknown(""),
         ));
         before += slices;

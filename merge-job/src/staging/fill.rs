@@ -68,8 +68,8 @@ pub fn last_images(shape: &Shape<'_>, stream: &StreamKey, first: usize) -> Strin
         "select jsonb_agg(jsonb_build_array(e.x_topic, e.x_part, jsonb_object(array[{keys}], array[{values}])))\n  \
            from unnest(${first}::text[], ${second}::integer[], ${third}::bigint[]) h(topic, part, high)\n  \
            join {events} e on e.x_topic = h.topic and e.x_part = h.part and e.x_off = h.high\n  \
-           left join lateral (select * from {events} q where {earlier} and q.x_off < e.x_off and q.x_state <> {STATE_REPLAY}\n                      \
-                               order by q.x_part desc, q.x_off desc limit 1) p on true\n  \
+           left join lateral (select * from {events} q where {earlier} and {rank_q} < {rank_e} and q.x_state <> {STATE_REPLAY}\n                      \
+                               order by {last_q} limit 1) p on true\n  \
            left join {live} l on {joined}\n \
           where e.x_op = 'd' and e.x_state = {STATE_VALID} and case when p.x_op is null then l.ctid is not null and not {set_aside}\n                  \
                                                                       else p.x_op <> 'd' and p.x_state = {STATE_VALID} end",
@@ -79,6 +79,9 @@ pub fn last_images(shape: &Shape<'_>, stream: &StreamKey, first: usize) -> Strin
         values = values.join(", "),
         set_aside = quarantine::has_entry(shape, stream, "e."),
         earlier = shape.same_key("q.", "e."),
+        rank_q = shape.rank("q."),
+        rank_e = shape.rank("e."),
+        last_q = shape.order_from_last("q."),
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "e.", None),
     )
@@ -125,6 +128,7 @@ const GROUP: usize = 100;
 fn fill_group(shape: &Shape<'_>, stream: &StreamKey, group: &[usize]) -> String {
     let events = shape.events();
     let keys = shape.keys("");
+    let order = shape.order("");
     let mut counts = String::new();
     let mut values = String::new();
     let mut sets = Vec::new();
@@ -134,14 +138,15 @@ fn fill_group(shape: &Shape<'_>, stream: &StreamKey, group: &[usize]) -> String 
         let _ = write!(
             counts,
             ",\n           count(*) filter (where x_op <> 'd' and x_state = {STATE_VALID} and not u{place}) \
-             over (partition by {keys}, x_life order by x_part, x_off) as g{place}"
+             over (partition by {keys}, x_life order by {order}) as g{place}"
         );
         let _ = write!(
             values,
             ",\n         u{place} and (g{place} > 0 or (x_life = 0 and l.ctid is not null)) as s{place},\n         \
-             case when g{place} > 0 then first_value(n.c{place}) over (partition by {group}, g{place} order by x_part, x_off)\n              \
+             case when g{place} > 0 then first_value(n.c{place}) over (partition by {group}, n.g{place} order by {order_n})\n              \
              when x_life = 0 then l.{live} end as v{place}",
-            group = format_args!("{}, x_life", shape.keys("n.")),
+            group = format_args!("{}, n.x_life", shape.keys("n.")),
+            order_n = shape.order("n."),
         );
         sets.push(format!(
             "c{place} = case when f.s{place} then f.v{place} else e.c{place} end, \
@@ -155,9 +160,9 @@ fn fill_group(shape: &Shape<'_>, stream: &StreamKey, group: &[usize]) -> String 
                    from (select *{counts}\n            \
                            from (select ctid as t, *,\n                        \
                                    coalesce(count(*) filter (where x_op = 'd' or x_state = {STATE_QUARANTINED})\n                          \
-                                     over (partition by {keys} order by x_part, x_off rows between unbounded preceding and 1 preceding), 0)\n                        \
+                                     over (partition by {keys} order by {order} rows between unbounded preceding and 1 preceding), 0)\n                        \
                                  + count(*) filter (where x_from is not null)\n                          \
-                                     over (partition by {keys} order by x_part, x_off)\n                        \
+                                     over (partition by {keys} order by {order})\n                        \
                                  + case when {set_aside} then 1 else 0 end as x_life\n                   \
                                  from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) k) n\n          \
                    left join {live} l on {joined}) f\n \

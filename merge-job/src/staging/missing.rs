@@ -114,7 +114,7 @@ pub fn find(shape: &Shape<'_>, stream: &StreamKey, found: Found) -> String {
     };
     format!(
         "with last as materialized (\n  \
-           select distinct on ({keys}) {keys}, x_op from {events} where x_state = {STATE_VALID} and x_op <> 't' order by {keys}, x_part desc, x_off desc\n\
+           select distinct on ({keys}) {keys}, x_op from {events} where x_state = {STATE_VALID} and x_op <> 't' order by {keys}, {last}\n\
          ), missing as materialized (\n  \
            (select {names} from {live} l union select {keys} from last where x_op <> 'd')\n  \
            except\n  \
@@ -129,6 +129,7 @@ pub fn find(shape: &Shape<'_>, stream: &StreamKey, found: Found) -> String {
          ){delete}\n\
          select (select count(*) from missing) as missing, (select count(*) from missing m join {live} l on {joined}) as standing,\n       \
                 (select count(*) from {live}) as live, $4::bigint as upto",
+        last = shape.order_from_last(""),
         names = names.join(", "),
         staged = staged.join(", "),
         kept = kept.join(", "),

@@ -18,5 +18,6 @@ pub mod quarantine;
 pub mod refusal;
 pub mod replay;
 pub(crate) mod snapshot;
+pub mod taken;
 pub mod transaction;
 pub mod truncate;

@@ -26,21 +26,23 @@ pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey) -> String {
     let events = shape.events();
     let keys = shape.keys("");
     let unknown = shape.any_unknown("");
+    let order = shape.order("");
     format!(
         "update {events} e set x_state = {STATE_QUARANTINED},\n       \
            x_refused = 'an unchanged large value is not known here'\n  \
            from (select ctid as t,\n               \
-                        bool_or(bad) over (partition by {keys}, x_whole order by x_part, x_off) as poisoned\n          \
-                   from (select ctid, {keys}, x_part, x_off,\n                        \
+                        bool_or(bad) over (partition by {keys}, x_whole order by {order}) as poisoned\n          \
+                   from (select ctid, {keys}, {places},\n                        \
                                 x_state = {STATE_QUARANTINED} or (x_op <> 'd' and x_state = {STATE_VALID} and {unknown})\n                          \
                                   or (x_before and x_number = 1 and x_need) as bad,\n                        \
                                 count(*) filter (where x_state = {STATE_VALID} and not x_need)\n                          \
-                                  over (partition by {keys} order by x_part, x_off) as x_whole\n                   \
+                                  over (partition by {keys} order by {order}) as x_whole\n                   \
                            from (select ctid, *,\n                                \
-                                        row_number() over (partition by {keys} order by x_part, x_off) as x_number,\n                                \
+                                        row_number() over (partition by {keys} order by {order}) as x_number,\n                                \
                                         {set_aside} as x_before\n                           \
                                    from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) o) b) f\n \
           where e.ctid = f.t and f.poisoned and e.x_need and e.x_state = {STATE_VALID}",
+        places = shape.places(""),
         set_aside = has_entry(shape, stream, ""),
     )
 }
@@ -134,9 +136,15 @@ pub fn supersede(shape: &Shape<'_>, complete: &str) -> String {
         "update milepost.quarantine q set status = 'superseded', closed_at = clock_timestamp()\n  \
            from {events} e\n \
           where q.platform = $1 and q.store = $2 and q.dataset = $3 and q.status = 'open'\n   \
-            and q.key = {key} and q.topic = e.x_topic and q.partition = e.x_part and q.\"offset\" < e.x_off\n   \
+            and q.key = {key} and q.topic = e.x_topic and q.partition = e.x_part and {own} < {rank}\n   \
             and e.x_state = {STATE_VALID} and (e.x_op = 'd' or {complete})",
         events = shape.events(),
         key = shape.key_json("e."),
+        own = if shape.is_ranked {
+            "2 * q.\"offset\""
+        } else {
+            "q.\"offset\""
+        },
+        rank = shape.rank("e."),
     )
 }

@@ -124,12 +124,13 @@ fn delete_all(shape: &Shape<'_>, offset: i64) -> String {
          select {values}\n  \
            from {events} t cross join (\n    \
              select {keys} from (select distinct on ({keys}) {keys}, x_op from {events}\n                                 \
-               where x_state = {STATE_VALID} and x_off < {offset} order by {keys}, x_off desc, x_topic nulls first) e where e.x_op not in ('d', 't')\n    \
+               where x_state = {STATE_VALID} and x_off < {offset} order by {keys}, {rank} desc, x_topic nulls first) e where e.x_op not in ('d', 't')\n    \
              union all\n    \
              select {stored} from {live} l\n     \
               where not exists (select from {events} e where e.x_state = {STATE_VALID} and e.x_op <> 't' and e.x_off < {offset} and {same})) k\n \
           where t.x_op = 't' and t.x_topic is not null and t.x_off = {offset} and t.x_state = {STATE_VALID};\n",
         keys = shape.keys(""),
+        rank = shape.rank(""),
         stored = stored.join(", "),
         live = shape.dataset.live_table().quoted(),
         same = shape.live_key("l.", "e.", None),

@@ -22,6 +22,7 @@ mod reference;
 mod resnapshot;
 mod shop;
 mod superseded;
+mod taken;
 mod topics;
 mod truncate;
 mod version_before;

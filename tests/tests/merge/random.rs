@@ -45,9 +45,10 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
         prop_oneof![Just(0.0), Just(0.15)],
         prop_oneof![3 => Just(0.0), 1 => Just(0.08)],
         prop_oneof![2 => Just(0.0), 1 => Just(0.04)],
+        prop_oneof![2 => Just(0.0), 1 => Just(0.15)],
     )
         .prop_map(
-            |(partitions, keys, full, restarts, spoiled, truncates)| Settings {
+            |(partitions, keys, full, restarts, spoiled, truncates, permutations)| Settings {
                 partitions: if partitions == 2 && truncates == 0.0 {
                     3
                 } else {
@@ -58,6 +59,12 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
                 restarts,
                 spoiled,
                 truncates,
+                // Rows that are missing, or there for no reason, look like ones whose key is taken.
+                permutations: if partitions == 2 || spoiled + truncates + restarts > 0.0 {
+                    0.0
+                } else {
+                    permutations
+                },
                 ..Settings::default()
             },
         );
@@ -197,7 +204,8 @@ fn announce(database: &Database, spec: &StreamSpec, partitions: i32) {
         return;
     }
     let numbers: Vec<String> = (0..partitions).map(|number| number.to_string()).collect();
-    for dataset in &spec.datasets {
+    // Without a key all rows are in one.
+    for dataset in spec.datasets.iter().filter(|own| !own.key.is_empty()) {
         let topic = format!("shop.{}", dataset.source_name);
         let own = [
             "topics",
