@@ -45,7 +45,10 @@ impl Reference {
         let mut counts = Counts::default();
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
         let last = std::mem::replace(&mut self.last, rows.last().map(|row| (*row).clone()));
-        for row in in_source_order(spec, &self.live, last.as_ref(), rows) {
+        let judge = |row: &&StagedRow| self.fences.judge(row, key_of(spec, row).as_ref());
+        let standings: Vec<Standing> = rows.iter().map(judge).collect();
+        for place in in_source_order(spec, &self.live, last.as_ref(), rows, &standings) {
+            let (row, standing) = (rows[place], standings[place]);
             let key = key_of(spec, row);
             self.snapshot.see(row, key.as_ref());
             let change = (row.topic.clone(), row.partition, row.lsn);
@@ -65,7 +68,6 @@ impl Reference {
                 Op::Update | Op::Read | Op::Truncate => known.clone(),
             }
             .filter(|_| !open);
-            let standing = self.fences.judge(row, key.as_ref());
             if standing == Standing::Replay {
                 counts.add("replayed");
             } else if row.op == Op::Truncate {

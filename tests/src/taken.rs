@@ -1,23 +1,32 @@
 use std::collections::{BTreeMap, VecDeque};
 
-use milepost_job_spec::DatasetSpec;
+use milepost_job_spec::{DatasetSpec, OnTruncate};
 use milepost_simulator::{Key, Op, StagedRow};
 
+use crate::fence::Standing;
 use crate::version::{Version, is_one_change, key_of};
 
-/// The rows of a batch with each delete before the create that took its key: of the rows of a key, a delete is of the one that
+/// The places of a batch's rows, with each delete before the create that took its key: of the rows of a key, a delete is of the one that
 /// was there first, as long as there are several.
-pub(crate) fn in_source_order<'a>(
+pub(crate) fn in_source_order(
     spec: &DatasetSpec,
     live: &BTreeMap<Key, Version>,
-    before: Option<&'a StagedRow>,
-    rows: &[&'a StagedRow],
-) -> Vec<&'a StagedRow> {
+    before: Option<&StagedRow>,
+    rows: &[&StagedRow],
+    standings: &[Standing],
+) -> Vec<usize> {
     // The rows that have a key: by the place of the create that took it, or none for one that was there before.
     let mut holders: BTreeMap<Key, (Option<&str>, VecDeque<Option<usize>>)> = BTreeMap::new();
+    let mut is_closed = false;
     let mut ranks: Vec<usize> = (0..rows.len()).map(|place| 2 * place + 1).collect();
     for (place, row) in rows.iter().enumerate() {
-        let Some(key) = key_of(spec, row) else {
+        if row.op == Op::Truncate && spec.policy.truncate == OnTruncate::CloseAll {
+            is_closed = true;
+            holders
+                .values_mut()
+                .for_each(|(_, holders)| holders.clear());
+        }
+        let Some(key) = key_of(spec, row).filter(|_| standings[place] != Standing::Replay) else {
             continue;
         };
         let transaction = row
@@ -27,7 +36,7 @@ pub(crate) fn in_source_order<'a>(
         let (last, holders) = holders.entry(key.clone()).or_insert_with(|| {
             (
                 None,
-                live.contains_key(&key)
+                (!is_closed && live.contains_key(&key))
                     .then_some(None)
                     .into_iter()
                     .collect(),
@@ -60,5 +69,5 @@ pub(crate) fn in_source_order<'a>(
     }
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|&place| ranks[place]);
-    order.into_iter().map(|place| rows[place]).collect()
+    order
 }

@@ -34,10 +34,13 @@ pub(super) async fn rank(
             transactions.push(deleted.transaction.as_deref());
         }
     }
+    let truncates = attempt
+        .truncate
+        .unwrap_or(dataset.shape.dataset.policy.truncate);
     let rows = session
         .query(
             "find keys that changed at once",
-            &taken::rank(&dataset.shape),
+            &taken::rank(&dataset.shape, truncates),
             &[
                 (&topics, Type::TEXT_ARRAY),
                 (&partitions, Type::INT4_ARRAY),

@@ -9,7 +9,7 @@
 //! the key follows in the transaction, that delete is of the row that was there first. It is put where it belongs: before
 //! the create that took its key. `x_rank` is that place, at twice the offsets.
 
-use milepost_job_spec::SourcePosition;
+use milepost_job_spec::{OnTruncate, SourcePosition};
 
 use crate::control::position::Position;
 use crate::staging::events::{STATE_VALID, Shape};
@@ -48,24 +48,26 @@ pub fn prepare(shape: &Shape<'_>) -> String {
 /// that are there already, is left in its order. An event that may be a replay changes no level, and goes with the delete
 /// that it repeats.
 ///
+/// Behind a truncate that closes everything (`x_epoch`) no key has a row.
+///
 /// `$1` to `$5`: topic, partition, commit position, row position and transaction of rows at watermarks that are deletes:
 /// the new half of a key change may be the first row of the batch.
 ///
 /// Returns, for the transaction that ends the partition, whether it leaves a key with more than one row (`open`: the rest of
 /// it is not in the batch), its first offset, and its id.
 #[must_use]
-pub fn rank(shape: &Shape<'_>) -> String {
+pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
     let events = shape.events();
     let keys = shape.keys("");
     format!(
         "with event as materialized (\n  \
-           select e.ctid as t, {keys}, x_topic, x_part, x_off, x_op, x_commit, x_row, x_tx, x_doubt,\n         \
+           select e.t, {keys}, x_epoch, x_topic, x_part, x_off, x_op, x_commit, x_row, x_tx, x_doubt,\n         \
                   case when x_op = 'r' then x_off else -1 end as x_read,\n         \
                   coalesce(x_op = 'c' and not x_doubt and case when lag(x_off) over w is null\n                    \
                              then b.commit = x_commit and b.place is not distinct from x_row and b.tx is not distinct from x_tx\n                    \
                              else lag(x_op) over w = 'd' and lag(x_commit) over w = x_commit\n                         \
                                and lag(x_row) over w is not distinct from x_row and lag(x_tx) over w is not distinct from x_tx end, false) as x_took\n    \
-             from {events} e left join unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[]) b(topic, part, commit, place, tx)\n                \
+             from (select ctid as t, *, {epoch} as x_epoch from {events}) e left join unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[]) b(topic, part, commit, place, tx)\n                \
                on b.topic = x_topic and b.part = x_part\n   \
             where x_state = {STATE_VALID} and x_op <> 't'\n  \
            window w as (partition by x_topic, x_part order by x_off)\n\
@@ -77,15 +79,15 @@ pub fn rank(shape: &Shape<'_>) -> String {
              from (select * from (select *, bool_or(x_took) over (partition by {keys}) as x_taken from event) e where x_taken) e\n    \
              left join {live} l on {joined}\n\
          ), one as (\n  \
-           select *, min(x_off) over (partition by {keys}, x_commit, x_tx, x_read) as x_one,\n         \
-                  sum(x_step) over (partition by {keys}, x_commit, x_tx, x_read) as x_sum,\n         \
-                  coalesce(sum(x_step) over (partition by {keys}, x_commit, x_tx, x_read order by x_off\n                                           \
+           select *, min(x_off) over (partition by {keys}, x_epoch, x_commit, x_tx, x_read) as x_one,\n         \
+                  sum(x_step) over (partition by {keys}, x_epoch, x_commit, x_tx, x_read) as x_sum,\n         \
+                  coalesce(sum(x_step) over (partition by {keys}, x_epoch, x_commit, x_tx, x_read order by x_off\n                                           \
                                              rows between unbounded preceding and 1 preceding), 0) as x_before\n    \
              from change\n\
          ), begun as (\n  \
            select *, coalesce(max(case when x_read >= 0 or x_sum > 0 then 2 * x_one + 1 when x_sum < 0 then 2 * x_one end)\n                              \
-                                over (partition by {keys} order by x_one range between unbounded preceding and 1 preceding) % 2,\n                            \
-                              x_stood::integer) as x_begin\n    \
+                                over (partition by {keys}, x_epoch order by x_one range between unbounded preceding and 1 preceding) % 2,\n                            \
+                              (x_stood and x_epoch = 0)::integer) as x_begin\n    \
              from one\n\
          ), level as (\n  \
            select *, x_begin + x_before as x_level,\n         \
@@ -115,6 +117,11 @@ pub fn rank(shape: &Shape<'_>) -> String {
                 (select min(e.x_off) from event e where e.x_topic = l.x_topic and e.x_part = l.x_part and e.x_commit = l.x_commit\n                                                     \
                     and e.x_tx is not distinct from l.x_tx) as first\n  \
            from last l",
+        epoch = match truncates {
+            OnTruncate::CloseAll =>
+                "count(*) filter (where x_op = 't') over (partition by x_topic, x_part order by x_off)",
+            OnTruncate::Fail | OnTruncate::Ignore => "0",
+        },
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "e.", None),
         keys_d = shape.keys("d."),
