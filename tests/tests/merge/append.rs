@@ -83,7 +83,7 @@ fn rows_of_one_record_are_told_apart_by_their_number(max_rows: u64) {
                 log.copy(8, 1);
                 log.row("c", "'end', 0, null", (9, 50, 9));
                 log.succeed();
-                let rows = vec!["same:c"; 8].join(" ");
+                let rows = ["same:c"; 8].join(" ");
                 assert_eq!(log.appended(), format!("{rows} end:c"), "{when}");
                 log.all_are_counted();
                 log.verify();
@@ -112,7 +112,7 @@ fn what_a_restarted_connector_sends_again_is_counted_and_left_out() {
                 log.row("u", "'two', 2, null", (place, place * 10 + 1, 2));
             }
             log.succeed();
-            assert_eq!(log.appended(), vec!["one:c two:u"; 6].join(" "));
+            assert_eq!(log.appended(), ["one:c two:u"; 6].join(" "));
             assert_eq!(
                 log.value("select sum(rows_replayed) from milepost.batches"),
                 "14"
