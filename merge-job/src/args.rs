@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-/// Merges staged change events into live-only and milestoned tables of a Postgres.
+/// Merges staged change events into live-only, milestoned and appended tables of a Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "merge-job", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
