@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use milepost_merge_job::Confirmation;
 
-/// Merges staged change events into live-only and milestoned tables of a Postgres.
+/// Merges staged change events into live-only, milestoned and appended tables of a Postgres.
 #[derive(Debug, Parser)]
 #[command(name = "merge-job", version, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {

@@ -1,4 +1,4 @@
-//! The merge job: staging tables in, live-only and milestoned tables out, in one transaction per batch.
+//! The merge job: staging tables in, live-only, milestoned and appended tables out, in one transaction per batch.
 //!
 //! What a merge must do is the project's `merge.md`; this crate does it with set-based SQL, so that cost follows the
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and

@@ -124,18 +124,22 @@ fn what_a_restarted_connector_sends_again_is_counted_and_left_out() {
 
 #[test]
 fn a_late_delivery_of_what_is_merged_appends_nothing() {
-    let mut log = Log::begin(1000);
-    log.row("c", "'a', 1, null", (1, 10, 3));
-    log.row("c", "'b', 1, null", (1, 20, 9));
-    log.succeed();
-    // The rest of the transaction, by a connector that began inside it.
-    log.row("c", "'b', 1, null", (1, 20, 1));
-    log.succeed();
-    // A worker that was taken for dead sends what it still had, as it counts it.
-    log.row("c", "'b', 1, null", (1, 20, 9));
-    log.succeed();
-    assert_eq!(log.appended(), "a:c b:c");
-    log.all_are_counted();
+    for came in [true, false] {
+        let mut log = Log::begin(1000);
+        log.row("c", "'a', 1, null", (1, 10, 3));
+        if came {
+            log.row("c", "'b', 1, null", (1, 20, 9));
+        }
+        log.succeed();
+        // The rest of the transaction, by a connector that began inside it.
+        log.row("c", "'b', 1, null", (1, 20, 1));
+        log.succeed();
+        // A worker that was taken for dead sends what it still had, as it counts it.
+        log.row("c", "'b', 1, null", (1, 20, 9));
+        log.succeed();
+        assert_eq!(log.appended(), "a:c b:c", "{came}");
+        log.all_are_counted();
+    }
 }
 
 #[test]

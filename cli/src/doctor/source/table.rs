@@ -60,11 +60,20 @@ fn table(
             "n" => "its replica identity is nothing",
             _ => "it has no primary key",
         };
-        findings.push(Finding::fail(
-            &what,
-            format!("{why}, so the source refuses updates and deletes of a published table, and none could be merged"),
-            format!("`alter table {quoted} add primary key (…)`, or `alter table {quoted} replica identity full`"),
-        ));
+        // Without a key in the model nothing but inserts may be meant.
+        findings.push(if captured.key.is_empty() {
+            Finding::warn(
+                &what,
+                format!("{why}, so the source refuses updates and deletes of a published table; inserts are appended"),
+                format!("`alter table {quoted} replica identity full`"),
+            )
+        } else {
+            Finding::fail(
+                &what,
+                format!("{why}, so the source refuses updates and deletes of a published table, and none could be merged"),
+                format!("`alter table {quoted} add primary key (…)`, or `alter table {quoted} replica identity full`"),
+            )
+        });
     } else if !captured.key.is_subset(&table.identity_columns) {
         findings.push(Finding::fail(
             &what,

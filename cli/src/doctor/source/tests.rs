@@ -287,6 +287,20 @@ fn a_table_without_key_column_or_reader_fails() {
 }
 
 #[test]
+fn a_table_of_a_dataset_without_a_key_may_take_inserts_only() {
+    let mut keyless = source();
+    keyless.tables.get_mut(&name("orders")).unwrap().key.clear();
+    let mut facts = healthy();
+    change_table(&mut facts, |table| table.identity_columns.clear());
+    let told = report::human(&judge(&keyless, &Ok(facts), &down()), false);
+    says(
+        &told,
+        "warn source shop table public.orders: it has no primary key",
+    );
+    says(&told, "replica identity full");
+}
+
+#[test]
 fn tables_of_ours_are_missed() {
     let told = told(|facts| facts.own_tables = Ok([(name("signals"), false)].into()));
     says(
