@@ -72,12 +72,11 @@ pub(super) fn problems(datasets: &[DatasetSpec], found: &[Found]) -> Vec<Problem
         let columns = dataset.columns.iter().zip(own.iter().copied());
         match of_table(dataset, first) {
             Some(problem) => problems.push(problem),
-            None => problems.extend(columns.filter_map(|(column, found)| {
-                found
-                    .data_type
-                    .is_none()
-                    .then(|| of_column(dataset, column))
-            })),
+            None => problems.extend(
+                columns
+                    .filter(|(_, found)| found.data_type.is_none())
+                    .map(|(column, _)| of_column(dataset, column)),
+            ),
         }
     }
     problems
