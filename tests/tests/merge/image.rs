@@ -9,6 +9,7 @@ use test_case::test_case;
 
 mod interrupted;
 mod moment;
+mod planned;
 mod random;
 mod refused;
 mod switched;
