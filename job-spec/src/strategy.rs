@@ -32,4 +32,20 @@ impl Strategy {
     pub const fn is_milestoned(self) -> bool {
         matches!(self, Self::Milestoned { .. })
     }
+
+    /// Is every event a row of its own?
+    #[must_use]
+    pub const fn is_append(self) -> bool {
+        matches!(self, Self::Append)
+    }
+
+    /// What it is called in control tables and messages; which versions are kept is not told.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::LiveOnly => "live-only",
+            Self::Milestoned { .. } => "milestoned",
+            Self::Append => "append",
+        }
+    }
 }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ColumnSpec, DatasetPolicy, Input, PgIdent, SourcePosition, Strategy, TableRef, milestone,
+    ColumnSpec, DatasetPolicy, Input, OnResnapshot, OnTruncate, PgIdent, SourcePosition, Strategy,
+    TableRef, milestone,
 };
 
 /// The version of the StreamSpec that this release writes; [`StreamSpec::from_json`] reads this one and those before.
@@ -205,6 +206,11 @@ impl StreamSpec {
                     "dataset `{name}` has strategy `append` or a key: one of the two"
                 ));
             }
+            if dataset.strategy.is_append()
+                && let Some(what) = self.forbids_append(&dataset.policy)
+            {
+                return fail(format!("dataset `{name}` has strategy `append`, {what}"));
+            }
             if self.input.is_events() != dataset.source_table.is_none() {
                 return fail(format!(
                     "dataset `{name}` names its table at the source where the stream reads it, and only there"
@@ -264,6 +270,25 @@ impl StreamSpec {
     }
 }
 
+impl StreamSpec {
+    /// Why rows without a key cannot be told apart here, or what their policy asks of them.
+    const fn forbids_append(&self, policy: &DatasetPolicy) -> Option<&'static str> {
+        if !self.input.is_events() {
+            return Some("and images are compared by key");
+        }
+        if matches!(self.source, SourcePosition::Oracle) {
+            return Some("and rows of an Oracle have no place in their transaction");
+        }
+        if matches!(policy.truncate, OnTruncate::CloseAll) {
+            return Some("and its policy `close-all` deletes by key");
+        }
+        if matches!(policy.resnapshot, OnResnapshot::Heal) {
+            return Some("and its policy `heal` deletes by key");
+        }
+        None
+    }
+}
+
 impl DatasetSpec {
     /// The table that holds live rows: the live partition, or the merge table itself.
     #[must_use]
@@ -283,5 +308,66 @@ impl DatasetSpec {
         self.columns
             .iter()
             .filter(|column| !self.key.contains(&column.name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A spec of one dataset without a key, with a part of it replaced.
+    fn append(part: &str, by: &str) -> Result<StreamSpec, SpecError> {
+        let text = r#"{
+            "version": 2, "stream": {"platform": "main", "store": "shop", "dataset": "clicks"},
+            "input": "events", "source": "postgres",
+            "datasets": [{
+                "name": "clicks", "source_name": "public.clicks", "naming": 1,
+                "staging": {"schema": "main_staging", "name": "shop__clicks"}, "merge": {"schema": "main", "name": "shop__clicks"},
+                "strategy": "append", "policy": {"truncate": "fail"}, "key": [],
+                "columns": [{"name": "page", "staged_as": "page", "merge_type": "text", "staging_type": "text", "nullable": false}]
+            }],
+            "limits": {"max_rows": 1000, "max_quarantined": 10, "incomplete_transaction_seconds": 900, "staged_seconds": 900}
+        }"#;
+        assert!(text.contains(part), "the spec has {part}");
+        StreamSpec::from_json(&text.replace(part, by))
+    }
+
+    #[test]
+    fn a_dataset_without_a_key_is_appended() {
+        let spec = append("clicks", "clicks").expect("it contradicts nothing");
+        assert!(spec.datasets[0].strategy.is_append());
+    }
+
+    #[test]
+    fn what_needs_a_key_is_refused_without_one() {
+        for (part, by, words) in [
+            (
+                r#""append""#,
+                r#""live-only""#,
+                "strategy `append` or a key",
+            ),
+            (
+                r#""key": []"#,
+                r#""key": ["page"]"#,
+                "strategy `append` or a key",
+            ),
+            ("fail", "close-all", "its policy `close-all` deletes by key"),
+            (
+                r#""truncate": "fail""#,
+                r#""resnapshot": "heal""#,
+                "its policy `heal` deletes by key",
+            ),
+            ("postgres", "oracle", "no place in their transaction"),
+            (
+                r#""events""#,
+                r#"{"image": {"kind": "postgres", "host": "h", "port": 5432, "database": "d",
+                    "user_variable": "U", "password_variable": "P"}}"#,
+                "images are compared by key",
+            ),
+        ] {
+            let error = append(part, by).expect_err(words).to_string();
+            assert!(error.contains(words), "{error}");
+            assert!(error.contains("dataset `clicks`"), "{error}");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The command line.
 
 pub(crate) mod quarantine;
+pub(crate) mod topics;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use milepost_merge_job::Confirmation;
 
 /// Merges staged change events into live-only and milestoned tables of a Postgres.
 #[derive(Debug, Parser)]
@@ -44,6 +46,8 @@ pub(crate) enum Command {
     ReconcileViews(ReconcileViewsArguments),
     /// List, replay or discard what did not fit its merge table
     Quarantine(quarantine::QuarantineArguments),
+    /// List topic partitions, or say what one is that a stream does not recognise
+    Topics(topics::TopicsArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell
@@ -149,4 +153,13 @@ pub(crate) struct DdlArguments {
     /// The file of a stream's spec
     #[arg(long, value_name = "FILE")]
     pub(crate) spec: PathBuf,
+}
+
+/// What `--yes` comes to.
+const fn confirmation(yes: bool) -> Confirmation {
+    if yes {
+        Confirmation::Confirmed
+    } else {
+        Confirmation::Plan
+    }
 }

@@ -4,9 +4,10 @@
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
-//! [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`topics`] tells topics that were made again; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
+mod confirmation;
 pub mod control;
 pub mod database;
 pub mod ddl;
@@ -25,7 +26,9 @@ pub mod sql;
 pub mod staging;
 pub mod tables;
 mod tls;
+pub mod topics;
 pub mod verify;
 pub mod views;
 
+pub use confirmation::Confirmation;
 pub use run::{MergeRequest, MergeTarget, Summary, merge_stream, merge_until_stopped};

@@ -16,6 +16,17 @@ pub type Bound<'a> = (&'a (dyn ToSql + Sync), Type);
 /// How long a connection attempt may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A statement that returns rows, with its values.
+#[derive(Clone, Copy)]
+pub struct Query<'a> {
+    /// What is being done, as an infinitive.
+    pub label: &'static str,
+    /// The statement.
+    pub sql: &'a str,
+    /// Its values.
+    pub values: &'a [Bound<'a>],
+}
+
 /// A connection. Each method is one round trip.
 pub struct Session {
     client: Client,
@@ -127,6 +138,25 @@ impl Session {
             .query_typed(sql, values)
             .await
             .map_err(|source| Error::sql(label, source))
+    }
+
+    /// Runs two queries in one round trip, the second of which sees what the first saw and later; returns the rows of both.
+    ///
+    /// # Errors
+    /// [`Error::Sql`] with the label of the one that failed.
+    pub async fn query_both(
+        &self,
+        first: Query<'_>,
+        second: Query<'_>,
+    ) -> Result<(Vec<Row>, Vec<Row>), Error> {
+        self.count();
+        let (one, two) = tokio::join!(
+            self.client.query_typed(first.sql, first.values),
+            self.client.query_typed(second.sql, second.values)
+        );
+        let one = one.map_err(|source| Error::sql(first.label, source))?;
+        let two = two.map_err(|source| Error::sql(second.label, source))?;
+        Ok((one, two))
     }
 
     /// Runs one statement with bound values; returns how many rows it touched.

@@ -211,13 +211,18 @@ fn definitions(dataset: &DatasetSpec, view: &ViewSpec) -> Vec<Definition> {
     };
 
     let live = in_schema(&view.live);
+    let appended = if dataset.strategy.is_append() {
+        format!(", v.{}, v.{}", milestone::IN, milestone::OP)
+    } else {
+        String::new()
+    };
     let only_live = if dataset.strategy.is_milestoned() {
         format!("\n where v.{} is null", milestone::OUT)
     } else {
         String::new()
     };
     let create = format!(
-        "create view {} as\nselect {list}\n  from {merge} v{only_live}",
+        "create view {} as\nselect {list}{appended}\n  from {merge} v{only_live}",
         live.quoted()
     );
     let mut definitions = vec![Definition::new(live, Kind::View, create)];

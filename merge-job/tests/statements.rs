@@ -1,13 +1,18 @@
 //! The statements of a merge, as text: pure functions of a dataset, reviewed like prose.
 
 use milepost_job_spec::{DatasetSpec, OnTruncate, SourcePosition, StreamKey, StreamSpec};
-use milepost_merge_job::merge::{live, milestoned};
+use milepost_merge_job::merge::{append, live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::truncate::{self, Truncate};
-use milepost_merge_job::staging::{cut, fill, missing, quarantine, replay};
+use milepost_merge_job::staging::{cut, delivery, fill, missing, quarantine, replay};
 
 /// A dataset with a compound key, a value that is cast, one that may be unchanged, and names that need quotes.
 fn dataset(strategy: &str) -> DatasetSpec {
+    let key = if strategy == r#""append""# {
+        "[]"
+    } else {
+        r#"["Order", "line"]"#
+    };
     let text = format!(
         r#"{{
         "version": 1, "stream": {{"platform": "main", "store": "shop", "dataset": "order \"lines\""}}, "source": "postgres",
@@ -17,7 +22,7 @@ fn dataset(strategy: &str) -> DatasetSpec {
             "merge": {{"schema": "main", "name": "shop__order__lines_"}},
             "live": {{"schema": "main", "name": "shop__order__lines___live"}},
             "closed": {{"schema": "main", "name": "shop__order__lines___closed"}},
-            "strategy": {strategy}, "key": ["Order", "line"],
+            "strategy": {strategy}, "key": {key},
             "columns": [
                 {{"name": "Order", "staged_as": "Order", "merge_type": "bigint", "staging_type": "bigint", "nullable": false}},
                 {{"name": "line", "staged_as": "line", "merge_type": "integer", "staging_type": "integer", "nullable": false}},
@@ -67,6 +72,30 @@ fn milestoned_with_the_last_version_of_a_batch() {
     };
     insta::assert_snapshot!("last_per_batch_close", milestoned::close(&shape));
     insta::assert_snapshot!("last_per_batch_apply", milestoned::apply(&shape));
+}
+
+#[test]
+fn without_a_key() {
+    let dataset = dataset(r#""append""#);
+    let shape = Shape {
+        dataset: &dataset,
+        index: 0,
+    };
+    insta::assert_snapshot!(
+        "append_events_create",
+        events::create(&shape, SourcePosition::Postgres, 1)
+    );
+    insta::assert_snapshot!("append_events_survey", events::survey(&[(shape, 1)]));
+    insta::assert_snapshot!(
+        "append_cut_by_transaction",
+        cut::by_transaction(
+            std::slice::from_ref(&dataset),
+            SourcePosition::Postgres,
+            true
+        )
+    );
+    insta::assert_snapshot!("append_mark", delivery::mark(&shape));
+    insta::assert_snapshot!("append_apply", append::apply(&shape));
 }
 
 #[test]

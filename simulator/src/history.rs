@@ -6,7 +6,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 
 use crate::source::{key_image, key_places};
-use crate::topic::{Sent, Topics, partition_of};
+use crate::topic::{Sent, Topics};
 use crate::transaction::{Change, Transaction};
 use crate::{Image, Key, Op, Settings, StagedRow, TransactionEnd, Truth, end, value};
 
@@ -19,9 +19,9 @@ const FIRST_COMMIT_US: i64 = 1_795_176_000_000_000;
 /// A source and its connector, played forward one [`Round`] at a time.
 #[derive(Debug, Clone)]
 pub struct History {
-    spec: StreamSpec,
-    settings: Settings,
-    rng: StdRng,
+    pub(crate) spec: StreamSpec,
+    pub(crate) settings: Settings,
+    pub(crate) rng: StdRng,
     /// The tables as the open transactions see them; a row that one of them wrote is locked by it.
     working: Truth,
     committed: Truth,
@@ -43,6 +43,8 @@ pub struct Round {
     pub ends: Vec<TransactionEnd>,
     /// What the source holds after the round's last commit.
     pub truth: Truth,
+    /// The rows of the round, each once however often it was sent, in the order of the source; they have no offsets.
+    pub happened: Vec<StagedRow>,
 }
 
 impl History {
@@ -123,7 +125,7 @@ impl History {
                 let row = StagedRow {
                     dataset,
                     topic: self.topic(dataset),
-                    partition: partition_of(&key, self.settings.partitions),
+                    partition: self.partition(dataset, &key),
                     offset: 0,
                     op: Op::Read,
                     columns,
@@ -134,6 +136,7 @@ impl History {
                     total_order: None,
                     snapshot: snapshot.to_owned(),
                 };
+                round.happened.push(row.clone());
                 self.send(row, round);
             }
         }
@@ -167,6 +170,10 @@ impl History {
                 self.delete(turn, dataset, key.clone(), lsn);
                 self.insert(turn, dataset, key);
             }
+            _ if self.is_keyless(dataset) => {
+                let new = self.changed_image(dataset, &old);
+                self.update(turn, dataset, key, &old, new);
+            }
             _ => self.change_key(turn, dataset, key, &old),
         }
     }
@@ -178,11 +185,14 @@ impl History {
         if self.rng.random_bool(0.15) {
             keys.extend((0..2).map(|_| self.random_key(dataset)));
         }
+        let mut first = None;
         for key in keys {
             let free = !self.is_locked(turn, dataset, &key)
                 && !self.working.tables[dataset].contains_key(&key);
             if free {
-                let image = self.random_image(dataset, &key);
+                let image = self.equal_image(dataset, first.as_ref());
+                let image = image.unwrap_or_else(|| self.random_image(dataset, &key));
+                first.get_or_insert_with(|| image.clone());
                 self.write(turn, dataset, key.clone(), Some(image.clone()));
                 self.record(turn, dataset, Op::Create, key, image, lsn);
             }
@@ -196,11 +206,14 @@ impl History {
         self.record(turn, dataset, Op::Update, key, sent, lsn);
     }
 
-    /// Deletes the row. The event's other columns hold nulls or anything at all: only its key is to be trusted (T32).
+    /// Deletes the row. The event's other columns hold nulls or anything at all: only its key is to be trusted (T32). Without
+    /// a key the source tells all of the row, or it does not allow the delete.
     fn delete(&mut self, turn: usize, dataset: usize, key: Key, lsn: u64) {
         let (places, width) = self.shape(dataset);
         let mut columns = key_image(&places, &key, width);
-        if self.rng.random_bool(0.3) {
+        if self.is_keyless(dataset) {
+            columns.clone_from(&self.working.tables[dataset][&key]);
+        } else if self.rng.random_bool(0.3) {
             let noise = self.random_image(dataset, &key);
             columns = noise;
         }
@@ -270,6 +283,7 @@ impl History {
         self.clock_us += self.rng.random_range(1..2_000_000);
         let commit = self.advance();
         let sent = self.events(transaction, commit);
+        round.happened.extend(sent.rows.iter().cloned());
         self.last_commit = Some(commit);
         if self.rng.random_bool(self.settings.restarts) {
             if self.rng.random_bool(0.5) {
@@ -278,7 +292,13 @@ impl History {
                 self.send_all(&sent, round);
                 let rest = self.rest_of(&sent, commit);
                 self.send_all(&rest, round);
-                self.topics.remember(sent);
+                // What has no key is told apart only as long as a restart never goes back behind an earlier one.
+                if self.has_keyless() {
+                    self.topics.forget();
+                    self.topics.remember(rest);
+                } else {
+                    self.topics.remember(sent);
+                }
                 return true;
             }
         }
@@ -289,10 +309,11 @@ impl History {
 
     /// The connector had sent a part of this transaction, and begins again some transactions earlier.
     ///
-    /// It never stops between the halves of a key change: they are one record of the source's log.
+    /// It never stops between the halves of a key change: they are one record of the source's log. Rows without a key it may
+    /// part, for it begins again before the record.
     fn restart_before(&mut self, sent: &Sent, round: &mut Round) {
         let mut part = self.rng.random_range(0..=sent.rows.len());
-        while sent.splits_record(part) {
+        while sent.splits_record(part) && !self.is_keyless(sent.rows[part].dataset) {
             part -= 1;
         }
         for row in &sent.rows[..part] {
@@ -339,7 +360,7 @@ impl History {
             .map(|(change, order)| StagedRow {
                 dataset: change.dataset,
                 topic: self.topic(change.dataset),
-                partition: partition_of(&change.key, self.settings.partitions),
+                partition: self.partition(change.dataset, &change.key),
                 offset: 0,
                 op: change.op,
                 columns: self.spoil(&change),
@@ -399,7 +420,7 @@ impl History {
             let place = self.rng.random_range(0..columns.len());
             let column = &dataset.columns[place];
             let casts = column.staging_type == "text" && column.merge_type != "text";
-            if casts && change.op != Op::Delete {
+            if casts && (change.op != Op::Delete || dataset.key.is_empty()) {
                 columns[place] = Some(value::UNCASTABLE.to_owned());
             } else {
                 columns[place] = None;
@@ -444,7 +465,7 @@ impl History {
     /// What an update sends: placeholders where a large value stays, unless the replica identity is full.
     fn without_unchanged(&mut self, dataset: usize, old: &Image, new: &Image) -> Image {
         let mut sent = new.clone();
-        if self.settings.replica_identity_full {
+        if self.settings.replica_identity_full || self.is_keyless(dataset) {
             return sent;
         }
         for (place, column) in self.spec.datasets[dataset].columns.iter().enumerate() {
@@ -461,6 +482,9 @@ impl History {
     }
 
     fn random_key(&mut self, dataset: usize) -> Key {
+        if self.is_keyless(dataset) {
+            return self.hidden_key();
+        }
         let columns: Vec<_> = self.spec.datasets[dataset].key_columns().cloned().collect();
         let mut keys = self.settings.keys.max(1);
         let mut parts = Vec::new();

@@ -9,11 +9,15 @@
 //! often and values repeat; [`value`] holds the edges of each type. Nothing here reads a file, a clock or a database, and
 //! the same seed gives the same bytes.
 //!
+//! Of a dataset without a key a row of the source is told by a number that nobody sees; its events arrive in one partition,
+//! with all of the row's values, and equal rows in one record.
+//!
 //! Reading order: [`History`], [`Settings`], [`Round`], [`StagedRow`], [`Truth`], [`copy`].
 
 pub mod copy;
 mod end;
 mod history;
+mod keyless;
 mod row;
 mod settings;
 mod source;

@@ -44,6 +44,11 @@ impl Topics {
         }
     }
 
+    /// No restart goes back to what was sent until now.
+    pub(crate) fn forget(&mut self) {
+        self.sent.clear();
+    }
+
     /// The last `count` transactions, oldest first.
     pub(crate) fn last(&self, count: usize) -> Vec<Sent> {
         self.sent[self.sent.len().saturating_sub(count)..].to_vec()

@@ -142,15 +142,19 @@ pub fn difference(database: &mut Database, dataset: &DatasetSpec, from: &str) ->
     })
 }
 
-/// All versions of a milestoned dataset by key and `dp_in`; the rows of a live-only one as versions without times.
+/// All versions of a milestoned dataset by key and `dp_in`; the rows of a live-only one as versions without times, those of
+/// a dataset without a key by `dp_in` and values, each with its operation as a last column.
 #[must_use]
 pub fn versions(database: &mut Database, dataset: &DatasetSpec) -> Vec<Version> {
-    let columns = columns(dataset);
+    let mut columns = columns(dataset);
     let us = |column: &str| format!("(extract(epoch from {column}) * 1000000)::bigint");
     let times = if dataset.strategy.is_milestoned() {
         [milestone::IN, milestone::OUT, milestone::SOURCE_TS]
             .map(us)
             .join(", ")
+    } else if dataset.key.is_empty() {
+        columns += &format!(", {}", milestone::OP);
+        format!("{}, null, null", us(milestone::IN))
     } else {
         "0, null, null".to_owned()
     };

@@ -5,6 +5,7 @@
 //! the fixture `cdc-shop` with its specs, and [`stage`] and [`compare`] carry rows in and results out. [`mod@stack`] is Kafka,
 //! Kafka Connect and the databases for real.
 
+mod appended;
 mod apply;
 pub mod compare;
 mod database;

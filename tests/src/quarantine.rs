@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use milepost_job_spec::DatasetSpec;
+use milepost_job_spec::{DatasetSpec, Strategy};
 use milepost_simulator::{Key, StagedRow};
 
 use crate::filled::filled;
@@ -76,9 +76,16 @@ impl Reference {
     /// Merges the open rows of the quarantine as one batch, in position order. The fence has nothing to say of them: none was a
     /// replay when it came.
     pub fn replay(&mut self, spec: &DatasetSpec, time: i64) -> Counts {
+        let rows = self.quarantine.take_open();
         let mut counts = Counts::default();
+        if spec.strategy == Strategy::Append {
+            for row in &rows {
+                self.keep(spec, row, time, &mut counts);
+            }
+            return counts;
+        }
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
-        for row in self.quarantine.take_open() {
+        for row in rows {
             let key = key_of(spec, &row);
             let known = key.as_ref().and_then(|key| match events.get(key) {
                 Some(events) => events.last().and_then(|event| event.image.clone()),

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use milepost_job_spec::{DatasetSpec, OnTruncate};
+use milepost_job_spec::{DatasetSpec, OnTruncate, Strategy};
 use milepost_simulator::{Image, Key, Op, StagedRow};
 
+use crate::appended::Deliveries;
 use crate::fence::{Fences, Standing};
 use crate::filled::filled;
 use crate::quarantine::Quarantine;
@@ -18,7 +19,10 @@ use crate::version::{is_one_change, truncate};
 pub struct Reference {
     pub live: BTreeMap<Key, Version>,
     pub closed: Vec<Version>,
+    /// Of a dataset without a key: its rows, each with its operation as a last column.
+    pub appended: Vec<Version>,
     pub quarantine: Quarantine,
+    pub(crate) deliveries: Deliveries,
     fences: Fences,
     /// The last delete of each partition, with what it took: a key change may go on in the next batch.
     gone: BTreeMap<(String, i32), (StagedRow, Option<Image>)>,
@@ -28,6 +32,9 @@ pub struct Reference {
 impl Reference {
     /// Merges one batch: all its rows of the dataset, by topic, partition and offset.
     pub fn merge(&mut self, spec: &DatasetSpec, rows: &[&StagedRow], time: i64) -> Counts {
+        if spec.strategy == Strategy::Append {
+            return self.append(spec, rows, time);
+        }
         self.fences.begin_batch();
         let mut counts = Counts::default();
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();

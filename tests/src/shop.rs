@@ -108,7 +108,7 @@ pub fn single_streams(stream: &StreamSpec) -> Vec<StreamSpec> {
     stream.datasets.iter().map(single).collect()
 }
 
-/// A dataset of the store `shop`; a `?` after a type makes the column nullable.
+/// A dataset of the store `shop`, without its key where it is appended; a `?` after a type makes the column nullable.
 #[must_use]
 pub fn dataset(
     name: &str,
@@ -132,7 +132,11 @@ pub fn dataset(
         source_table: None,
         strategy,
         policy: DatasetPolicy::default(),
-        key: key.iter().map(|name| ident(name)).collect(),
+        key: key
+            .iter()
+            .filter(|_| !strategy.is_append())
+            .map(|name| ident(name))
+            .collect(),
         columns: columns
             .iter()
             .map(|(name, merge_type)| column(name, merge_type))

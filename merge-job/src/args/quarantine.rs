@@ -3,10 +3,10 @@
 use clap::{Args, Subcommand};
 use milepost_merge_job::database;
 use milepost_merge_job::error::Error;
-use milepost_merge_job::quarantine::{self, Confirmation, Scope};
+use milepost_merge_job::quarantine::{self, Scope};
 use milepost_merge_job::session::Session;
 
-use super::Format;
+use super::{Format, confirmation};
 
 #[derive(Debug, Args)]
 pub(crate) struct QuarantineArguments {
@@ -136,13 +136,5 @@ impl QuarantineArguments {
                 quarantine::discard(&config, &scope, confirmation(own.yes)).await
             }
         }
-    }
-}
-
-const fn confirmation(yes: bool) -> Confirmation {
-    if yes {
-        Confirmation::Confirmed
-    } else {
-        Confirmation::Plan
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio_postgres::types::Type;
 
 use crate::batch::cut::{Found, known};
-use crate::batch::{Batch, Open, Progress, Reach};
+use crate::batch::{Batch, Open, Progress, Reach, generation};
 use crate::control::position::Position;
 use crate::error::Error;
 use crate::staging::cut::{self, Slice};
@@ -26,19 +26,17 @@ pub(super) async fn cut(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found,
         .map(|position| position.watermark)
         .collect();
     let max_rows = i64::try_from(batch.stream.spec.limits.max_rows).unwrap_or(i64::MAX);
-    let rows = batch
-        .session
-        .query(
-            "cut the staged rows",
-            &cut::by_offset(dataset, batch.stream.spec.source),
-            &[
-                (&topics, Type::TEXT_ARRAY),
-                (&partitions, Type::INT4_ARRAY),
-                (&watermarks, Type::INT8_ARRAY),
-                (&max_rows, Type::INT8),
-            ],
-        )
-        .await?;
+    let rows = generation::cut(
+        batch,
+        &cut::by_offset(dataset, batch.stream.spec.source),
+        &[
+            (&topics, Type::TEXT_ARRAY),
+            (&partitions, Type::INT4_ARRAY),
+            (&watermarks, Type::INT8_ARRAY),
+            (&max_rows, Type::INT8),
+        ],
+    )
+    .await?;
     if rows.is_empty() {
         return Ok(Found::Nothing { ends: None });
     }

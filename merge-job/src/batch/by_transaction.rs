@@ -6,7 +6,7 @@ use milepost_job_spec::SourcePosition;
 use tokio_postgres::types::Type;
 
 use crate::batch::cut::{Found, known};
-use crate::batch::{Batch, Open, Progress, Reach, anew};
+use crate::batch::{Batch, Open, Progress, Reach, anew, generation};
 use crate::error::Error;
 use crate::staging::cut::{self, Slice};
 use crate::staging::end::End;
@@ -44,21 +44,19 @@ pub(super) async fn cut(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found,
     let mut look = i64::try_from(spec.limits.max_rows).unwrap_or(i64::MAX);
     let mut closer = BTreeMap::new();
     loop {
-        let rows = batch
-            .session
-            .query(
-                "cut the staged rows",
-                &sql,
-                &[
-                    (&indexes, Type::INT4_ARRAY),
-                    (&topics, Type::TEXT_ARRAY),
-                    (&partitions, Type::INT4_ARRAY),
-                    (&watermarks, Type::INT8_ARRAY),
-                    (&fences, Type::INT8_ARRAY),
-                    (&look, Type::INT8),
-                ],
-            )
-            .await?;
+        let rows = generation::cut(
+            batch,
+            &sql,
+            &[
+                (&indexes, Type::INT4_ARRAY),
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&watermarks, Type::INT8_ARRAY),
+                (&fences, Type::INT8_ARRAY),
+                (&look, Type::INT8),
+            ],
+        )
+        .await?;
         let mut heads = BTreeMap::new();
         let mut stretches: Vec<Stretch> = rows
             .iter()

@@ -8,6 +8,7 @@ use crate::batch::{Batch, Cut, Ended, Open, Progress, Reach, anew, by_offset, by
 use crate::control::position::Position;
 use crate::error::Error;
 use crate::staging::cut::Slice;
+use crate::staging::generation::END_IDENTITY;
 use crate::staging::transaction::Consumed;
 
 /// So many END events of other tables are passed over by a write of their own; fewer are read again at the next run.
@@ -15,14 +16,24 @@ const MANY_ENDS: usize = 1000;
 
 /// Records that END events are done with, where no batch does.
 async fn pass_over(batch: &Batch<'_, Open>, topic: &Position, ends: Consumed) -> Result<(), Error> {
+    let Some(table) = &batch.stream.spec.transactions else {
+        return Ok(());
+    };
+    let sql = format!(
+        "insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit, watermark_row)\n\
+         select platform, store, '', $2, $3, $4, $5,\n       \
+                (select jsonb_build_object('staged', {END_IDENTITY}) from {table} s\n         \
+                  where s.__connect_topic = $2 and s.__connect_partition = $3 and s.__connect_offset = $4)\n  \
+           from milepost.streams where id = $1\n\
+         on conflict (platform, store, dataset, topic, partition) do update\n   \
+         set watermark = excluded.watermark, fence_commit = excluded.fence_commit, watermark_row = excluded.watermark_row",
+        table = table.quoted(),
+    );
     batch
         .session
         .execute(
             "pass over transactions of other tables",
-            "insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit)\n\
-             select platform, store, '', $2, $3, $4, $5 from milepost.streams where id = $1\n\
-             on conflict (platform, store, dataset, topic, partition) do update\n   \
-             set watermark = excluded.watermark, fence_commit = excluded.fence_commit",
+            &sql,
             &[
                 (&batch.stream.id, Type::INT8),
                 (&topic.topic, Type::TEXT),
@@ -64,7 +75,7 @@ pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Dec
         by_transaction::cut(&batch, reach).await?
     };
     if let (Found::Nothing { .. }, Reach::Before(dataset, truncate)) = (&found, reach) {
-        return Err(truncate.stops(&batch.stream.spec.stream, dataset));
+        return Err(truncate.stops(&batch.stream.spec, dataset));
     }
     match found {
         Found::Nothing { ends } => {

@@ -1,13 +1,18 @@
 //! Rows that were merged before, or that cannot be ordered among those that were.
 
+use std::collections::BTreeMap;
+
+use milepost_job_spec::DatasetSpec;
 use tokio_postgres::types::Type;
 
 use crate::batch::prepare::Judged;
 use crate::batch::{Batch, Cut};
+use crate::control::position::Appended;
 use crate::error::Error;
+use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
-use crate::staging::{position, quarantine, replay, snapshot};
+use crate::staging::{delivery, position, quarantine, replay, snapshot};
 
 /// Some of the rows that may be replays are not merged after all.
 pub(super) async fn recount_doubtful(
@@ -24,6 +29,39 @@ pub(super) async fn recount_doubtful(
         .await?;
     let count = rows.first().map_or(0, |row| row.get::<_, i64>(0));
     dataset.doubtful = u64::try_from(count).unwrap_or(0);
+    Ok(())
+}
+
+/// Rows without a key come to any partition, and come again in another one: no fence of a partition would know them.
+pub(super) fn refuse_several_partitions(
+    batch: &Batch<'_, Cut>,
+    shape: &Shape<'_>,
+) -> Result<(), Error> {
+    let DatasetSpec { name, strategy, .. } = shape.dataset;
+    if !strategy.is_append() {
+        return Ok(());
+    }
+    let Cut { open, progress, .. } = &batch.state;
+    let known = open.positions.iter().filter(|own| own.dataset == *name);
+    let known = known.map(|own| (own.topic.as_str(), own.partition));
+    // Those that have news, though the batch may have no room for them.
+    let staged = progress
+        .iter()
+        .filter(|own| own.part.0 == shape.index)
+        .map(|own| (own.part.1.as_str(), own.part.2));
+    let mut partitions: BTreeMap<&str, i32> = BTreeMap::new();
+    for (topic, partition) in known.chain(staged) {
+        if *partitions.entry(topic).or_insert(partition) != partition {
+            return Err(Error::Staged {
+                what: format!(
+                    "dataset `{name}` has no key, and its topic `{topic}` has several partitions: nothing tells a row that comes again \
+                     from a new one"
+                ),
+                remedy: "give the topic one partition and take a new snapshot, or give the dataset a key: see docs/operations.md"
+                    .to_owned(),
+            });
+        }
+    }
     Ok(())
 }
 
@@ -158,6 +196,7 @@ pub(super) async fn mark(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Re
     let mut topics = Vec::new();
     let mut partitions = Vec::new();
     let (mut commits, mut rows, mut orders, mut newest) = (vec![], vec![], vec![], vec![]);
+    let mut last: [Vec<i64>; 5] = Default::default();
     for Slice { position, .. } in slices {
         topics.push(position.topic.as_str());
         partitions.push(position.partition);
@@ -165,22 +204,28 @@ pub(super) async fn mark(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Re
         rows.push(position.fence.and_then(|fence| fence.row).unwrap_or(-1));
         orders.push(position.fence.and_then(|fence| fence.order).unwrap_or(-1));
         newest.push(position.newest_source_ts_us);
+        let own = position.appended.as_ref();
+        let fields = own.map_or(Appended::NOTHING, Appended::fields);
+        for (column, field) in last.iter_mut().zip(fields) {
+            column.push(field);
+        }
     }
-    let found = batch
-        .session
-        .query(
-            "mark replays",
-            &replay::mark(shape),
-            &[
-                (&topics, Type::TEXT_ARRAY),
-                (&partitions, Type::INT4_ARRAY),
-                (&commits, Type::INT8_ARRAY),
-                (&rows, Type::INT8_ARRAY),
-                (&orders, Type::INT8_ARRAY),
-                (&newest, Type::INT8_ARRAY),
-            ],
-        )
-        .await?;
+    let mut values: Vec<Bound<'_>> = vec![
+        (&topics, Type::TEXT_ARRAY),
+        (&partitions, Type::INT4_ARRAY),
+        (&commits, Type::INT8_ARRAY),
+        (&rows, Type::INT8_ARRAY),
+        (&orders, Type::INT8_ARRAY),
+        (&newest, Type::INT8_ARRAY),
+    ];
+    let sql = if shape.dataset.strategy.is_append() {
+        let of_last = last.iter();
+        values.extend(of_last.map(|column| -> Bound<'_> { (column, Type::INT8_ARRAY) }));
+        delivery::mark(shape)
+    } else {
+        replay::mark(shape)
+    };
+    let found = batch.session.query("mark replays", &sql, &values).await?;
     let count = |column: usize| {
         found.first().map_or(0, |row| {
             u64::try_from(row.get::<_, i64>(column)).unwrap_or(0)

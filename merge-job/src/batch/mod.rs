@@ -13,9 +13,10 @@ mod by_offset;
 mod by_transaction;
 mod counts;
 mod cut;
+pub(crate) mod generation;
 pub(crate) mod image;
 mod merged_before;
-mod open;
+pub(crate) mod open;
 mod prepare;
 mod record;
 pub(crate) mod replay;
@@ -32,16 +33,17 @@ pub(crate) use resnapshot::Resnapshot;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use crate::control::position::Recognised;
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::merge;
-use crate::merge::{live, milestoned};
+use crate::merge::{append, live, milestoned};
 use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
 use crate::staging::transaction::{Consumed, Part};
 use crate::staging::truncate::Truncate;
-use milepost_job_spec::OnTruncate;
+use milepost_job_spec::{OnTruncate, Strategy};
 use tokio_postgres::types::Type;
 
 /// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
@@ -156,6 +158,8 @@ pub(crate) struct Prepared {
     last_deletes: BTreeSet<usize>,
     /// What becomes of snapshots, of datasets that have rows of them in the batch.
     resnapshots: BTreeMap<usize, Resnapshot>,
+    /// What the partitions that the batch merges from are recognised by afterwards.
+    recognised: BTreeMap<Part, Recognised>,
 }
 
 /// The merge tables hold the batch.
@@ -165,6 +169,8 @@ pub(crate) struct Applied {
     last_images: BTreeMap<Part, String>,
     time_us: i64,
     resnapshots: BTreeMap<usize, Resnapshot>,
+    /// What the partitions that the batch merges from are recognised by afterwards.
+    recognised: BTreeMap<Part, Recognised>,
 }
 
 impl<'a, S> Batch<'a, S> {
@@ -266,10 +272,10 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         .collect();
     fault("reduce");
     for shape in &shapes {
-        let sql = if shape.dataset.strategy.is_milestoned() {
-            milestoned::reduce(shape)
-        } else {
-            live::reduce(shape)
+        let sql = match shape.dataset.strategy {
+            Strategy::LiveOnly => live::reduce(shape),
+            Strategy::Milestoned { .. } => milestoned::reduce(shape),
+            Strategy::Append => continue,
         };
         session
             .execute("reduce the events of a dataset to its changes", &sql, &[])
@@ -348,19 +354,15 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
     fault("apply");
     for (shape, (_, to_live)) in shapes.iter().zip(&planned) {
         if *to_live > 0 {
-            let written = if shape.dataset.strategy.is_milestoned() {
-                session
-                    .execute(
-                        "merge the live rows",
-                        &milestoned::apply(shape),
-                        &[(&time_us, Type::INT8)],
-                    )
-                    .await?
-            } else {
-                session
-                    .execute("merge the live rows", &live::apply(shape), &[])
-                    .await?
+            let time: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
+            let (what, sql, values) = match shape.dataset.strategy {
+                Strategy::LiveOnly => ("merge the live rows", live::apply(shape), &[][..]),
+                Strategy::Milestoned { .. } => {
+                    ("merge the live rows", milestoned::apply(shape), &time[..])
+                }
+                Strategy::Append => ("append the events", append::apply(shape), &time[..]),
             };
+            let written = session.execute(what, &sql, values).await?;
             undisturbed(shape, written, *to_live)?;
         }
     }
@@ -370,6 +372,7 @@ async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> 
         last_images,
         time_us,
         resnapshots: prepared.resnapshots,
+        recognised: prepared.recognised,
     }))
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 use tokio_postgres::SimpleQueryRow;
 
 use crate::batch::{Batch, Open};
-use crate::control::position::{Fence, Position};
+use crate::control::position::{Fence, Position, Recognised};
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::session::Session;
@@ -14,7 +14,7 @@ use crate::staging::end;
 /// The settings of a batch's transaction: casts must not depend on who runs it; the live tables are probed by index in
 /// key order, which the planner would not choose (`reference/peer-merges.md`, section 1); a dead run's lock goes within
 /// a minute.
-const SETTINGS: &str = "set local standard_conforming_strings = on; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
+pub(crate) const SETTINGS: &str = "set local standard_conforming_strings = on; set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; \
     set local intervalstyle = 'postgres'; set local bytea_output = 'hex'; set local extra_float_digits = 1; \
     set local search_path = pg_catalog, pg_temp; set local jit = off; set local work_mem = '256MB'; \
     set local enable_hashjoin = off; set local enable_mergejoin = off; \
@@ -44,6 +44,7 @@ pub(super) async fn open<'a>(
             table = table.quoted()
         )
     });
+    let positions = positions(id);
     let script = format!(
         "begin; {SETTINGS};\n\
          select 'lock' from milepost.streams where id = {id} for no key update nowait;\n\
@@ -57,12 +58,7 @@ pub(super) async fn open<'a>(
                          and (s.dataset is null or q.dataset = s.dataset) and q.status = 'open')::text,\n       \
                 case when s.wanted then s.spec_digest end\n  \
            from milepost.streams s where s.id = {id};\n\
-         select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
-                p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
-                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx'\n  \
-           from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
-          where s.id = {id} and (s.dataset is null or p.dataset = s.dataset)\n \
-          order by p.dataset, p.topic, p.partition{ends}"
+         {positions}{ends}"
     );
     let rows = session
         .script("lock the stream and read its progress", &script)
@@ -81,6 +77,19 @@ pub(super) async fn open<'a>(
         started: Instant::now(),
         state,
     })
+}
+
+/// The query for the positions of a stream, which [`position()`] reads.
+pub(crate) fn positions(stream: i64) -> String {
+    format!(
+        "select 'position', p.dataset, p.topic, p.partition::text, p.watermark::text, p.fence_commit::text,\n       \
+                p.fence_row::text, p.fence_order::text, p.newest_source_ts_us::text,\n       \
+                case when p.watermark_row ? 'image' then p.watermark_row::text end, p.watermark_row ->> 'fence_tx',\n       \
+                p.watermark_row ->> 'staged', p.lowest_offset::text, p.lowest_row::text, p.watermark_row ->> 'appended'\n  \
+           from milepost.positions p join milepost.streams s on p.platform = s.platform and p.store = s.store\n \
+          where s.id = {stream} and (s.dataset is null or p.dataset = s.dataset)\n \
+          order by p.dataset, p.topic, p.partition"
+    )
 }
 
 fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
@@ -156,7 +165,13 @@ fn number(row: &SimpleQueryRow, column: usize) -> Option<i64> {
     row.get(column).and_then(|text| text.parse().ok())
 }
 
-fn position(row: &SimpleQueryRow) -> Position {
+fn json(row: &SimpleQueryRow, column: usize) -> Option<serde_json::Value> {
+    row.get(column)
+        .and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// A position from a row of [`positions()`].
+pub(crate) fn position(row: &SimpleQueryRow) -> Position {
     Position {
         dataset: row.get(1).unwrap_or("").to_owned(),
         topic: row.get(2).unwrap_or("").to_owned(),
@@ -172,5 +187,10 @@ fn position(row: &SimpleQueryRow) -> Position {
         newest_source_ts_us: number(row, 8),
         last_delete: row.get(9).map(str::to_owned),
         last_transaction: row.get(10).map(str::to_owned),
+        recognised: json(row, 11).map(|at_watermark| Recognised {
+            at_watermark,
+            lowest: number(row, 12).zip(json(row, 13)),
+        }),
+        appended: row.get(14).and_then(|text| serde_json::from_str(text).ok()),
     }
 }

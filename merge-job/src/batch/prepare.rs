@@ -4,8 +4,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::batch::{
-    Attempt, Batch, Counts, Cut, Prepared, Reading, fault, image, merged_before, resnapshot,
-    truncate, unknown,
+    Attempt, Batch, Counts, Cut, Prepared, Reading, fault, generation, image, merged_before,
+    resnapshot, truncate, unknown,
 };
 use crate::error::Error;
 use crate::session::Bound;
@@ -55,14 +55,8 @@ pub(super) async fn prepare<'a>(
         .zip(batch.state.slices.values())
         .map(|(shape, slices)| (*shape, slices.len()))
         .collect();
-    let rows = batch
-        .session
-        .query(
-            "survey the staged rows",
-            &events::survey(&surveyed),
-            &values,
-        )
-        .await?;
+    let (rows, recognised) =
+        generation::survey(&batch, &events::survey(&surveyed), &values).await?;
     let mut judged: Vec<Judged<'_>> = shapes
         .iter()
         .zip(&rows)
@@ -72,6 +66,7 @@ pub(super) async fn prepare<'a>(
     let mut unordered = Vec::new();
     for dataset in &judged {
         dataset.refuse_what_nobody_can_merge()?;
+        merged_before::refuse_several_partitions(&batch, &dataset.shape)?;
         let first = if replay {
             None
         } else {
@@ -128,8 +123,10 @@ pub(super) async fn prepare<'a>(
             .collect();
         resnapshot::settle(&batch, &taken, attempt.missing).await?
     };
+    // Without a key no other row takes its values.
     let ends_in_delete = |own: &&Judged<'_>| {
-        !replay && own.survey.last_deletes > 0 && !own.shape.fillable().is_empty()
+        let has_key = !own.shape.dataset.key.is_empty();
+        !replay && has_key && own.survey.last_deletes > 0 && !own.shape.fillable().is_empty()
     };
     Ok(batch.with(|cut| Prepared {
         cut,
@@ -147,6 +144,7 @@ pub(super) async fn prepare<'a>(
             .map(|own| own.shape.index)
             .collect(),
         resnapshots,
+        recognised,
     }))
 }
 

@@ -5,17 +5,20 @@ use std::fmt::Write as _;
 use tokio_postgres::types::Type;
 
 use crate::batch::{Applied, Batch, Counts, Ended, fault};
+use crate::control::position::{Appended, Recognised};
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::merge::moment;
 use crate::retry;
 use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
+use crate::staging::delivery;
+use crate::staging::events::Shape;
 
 /// Values of [`record`] before those of the slices.
 const FIXED_VALUES: usize = 21;
 /// Values of each slice.
-const SLICE_VALUES: usize = 11;
+const SLICE_VALUES: usize = 14;
 
 /// Writes everything that the batch leaves in the control tables, and commits.
 pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
@@ -32,6 +35,7 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         last_images,
         time_us,
         resnapshots,
+        recognised,
     } = applied;
     let spec = &stream.spec;
     let total = counts.values().fold(Counts::default(), |mut total, own| {
@@ -107,7 +111,23 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         .iter()
         .map(|(index, _)| resnapshots.get(index).and_then(|own| own.open))
         .collect();
-    for ((((index, slice), old), image), open) in slices.iter().zip(&old).zip(&images).zip(&open) {
+    let kept: Vec<Kept> = slices
+        .iter()
+        .map(|(index, slice)| {
+            let position = &slice.position;
+            let part = (*index, position.topic.clone(), position.partition);
+            Kept::of(recognised.get(&part))
+        })
+        .collect();
+    let kept_end = Kept::of(end_topic.and_then(|topic| {
+        recognised.get(&(spec.datasets.len(), topic.topic.clone(), topic.partition))
+    }));
+    for ((((index, slice), old), image), (open, kept)) in slices
+        .iter()
+        .zip(&old)
+        .zip(&images)
+        .zip(open.iter().zip(&kept))
+    {
         values.push((&spec.datasets[*index].name, Type::TEXT));
         values.push((&slice.position.topic, Type::TEXT));
         values.push((&slice.position.partition, Type::INT4));
@@ -119,10 +139,12 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         values.push((image, Type::TEXT));
         values.push((&slice.position.last_transaction, Type::TEXT));
         values.push((open, Type::INT8));
+        values.extend(kept.values());
     }
     if cut.ends.is_some() {
         values.push((&end_offset, Type::INT8));
         values.push((&end_position, Type::INT8));
+        values.extend(kept_end.values());
     }
     session.query("record the batch", &sql, &values).await?;
     fault("commit");
@@ -165,17 +187,47 @@ impl OldFence {
     }
 }
 
-/// The events table and the key of each slice, for the statement.
-fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, String)> {
+/// What a partition is recognised by, as values: the row at the watermark, the lowest offset and its row.
+struct Kept {
+    at_watermark: Option<String>,
+    lowest_offset: Option<i64>,
+    lowest: Option<String>,
+}
+
+impl Kept {
+    fn of(recognised: Option<&Recognised>) -> Self {
+        let lowest = recognised.and_then(|own| own.lowest.as_ref());
+        Self {
+            at_watermark: recognised.map(|own| own.at_watermark.to_string()),
+            lowest_offset: lowest.map(|(offset, _)| *offset),
+            lowest: lowest.map(|(_, row)| row.to_string()),
+        }
+    }
+
+    fn values(&self) -> [Bound<'_>; 3] {
+        [
+            (&self.at_watermark, Type::TEXT),
+            (&self.lowest_offset, Type::INT8),
+            (&self.lowest, Type::TEXT),
+        ]
+    }
+}
+
+/// A slice, as the statement reads its events.
+struct Moved<'a> {
+    shape: Shape<'a>,
+    appended: Option<&'a Appended>,
+}
+
+fn batch_slices<'a>(stream: &'a Stream, slices: &[(usize, &'a Slice)]) -> Vec<Moved<'a>> {
     slices
         .iter()
-        .map(|(index, _)| {
-            let dataset = &stream.spec.datasets[*index];
-            let shape = crate::staging::events::Shape {
-                dataset,
-                index: *index,
-            };
-            (shape.events(), shape.key_json(""))
+        .map(|&(index, slice)| Moved {
+            shape: Shape {
+                dataset: &stream.spec.datasets[index],
+                index,
+            },
+            appended: slice.position.appended.as_ref(),
         })
         .collect()
 }
@@ -185,20 +237,29 @@ fn batch_slices(stream: &Stream, slices: &[(usize, &Slice)]) -> Vec<(String, Str
 /// `$1` stream, `$2` batch number, `$3` batch time, `$4` alignment, `$5` model version, `$6` spec version, `$7` started,
 /// `$8` datasets, `$9` to `$18` their counts, `$19` and `$20` topic and partition of the transaction topic, `$21` the counts of healed rows; then per
 /// slice dataset, topic, partition, offset, the old fence (three), the newest commit time, the image of a deleted last
-/// row, the transaction of the old fence and the beginning of the open snapshot; then, with `ends`, offset
-/// and position of the last END.
-fn statement(slices: &[(String, String)], ends: bool) -> String {
+/// row, the transaction of the old fence, the beginning of the open snapshot, and what the partition is recognised by
+/// (three); then, with `ends`, offset and position of the last END, and the same three of the transaction topic.
+fn statement(slices: &[Moved<'_>], ends: bool) -> String {
     let mut moved = Vec::new();
-    for (n, (events, key)) in slices.iter().enumerate() {
+    for (n, Moved { shape, appended }) in slices.iter().enumerate() {
+        let (events, key) = (shape.events(), shape.key_json(""));
         let value = |k: usize| FIXED_VALUES + n * SLICE_VALUES + k;
         let here = format!(
             "x_topic = ${}::text and x_part = ${}::integer",
             value(2),
             value(3)
         );
+        let kept = if shape.dataset.strategy.is_append() {
+            let [commit, row] = [5, 6].map(|k| format!("${}::bigint", value(k)));
+            let kept = delivery::kept(shape, &here, (&commit, &row), *appended);
+            format!(" || jsonb_build_object('appended', {kept})")
+        } else {
+            String::new()
+        };
         moved.push(format!(
             "select ${dataset}::text as dataset, ${topic}::text as topic, ${part}::integer as part, ${high}::bigint as high,\n    \
-               f.x_commit, f.x_row, f.x_order, greatest(m.newest, ${newest}::bigint) as newest, w.identity, coalesce(w.snapshot, false) as snapshot, ${open}::bigint as snapshot_from\n  \
+               f.x_commit, f.x_row, f.x_order, greatest(m.newest, ${newest}::bigint) as newest, w.identity, coalesce(w.snapshot, false) as snapshot, ${open}::bigint as snapshot_from,\n    \
+               ${lowest_offset}::bigint as lowest_offset, ${lowest}::jsonb as lowest_row\n  \
                from (select max(x_ts) as newest,\n               \
                             max(x_off) filter (where x_op = 'r' and x_snapshot is distinct from 'incremental') as anew\n          \
                        from {events} where {here}) m\n  \
@@ -210,7 +271,8 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
                   where x_commit is not null order by x_commit desc, x_row desc nulls last, x_order desc nulls last limit 1) f on true\n  \
                left join lateral (\n    \
                  select jsonb_build_object('key', {key}, 'commit', e.x_commit, 'op', e.x_op, 'row', e.x_row, 'order', e.x_order, 'tx', e.x_tx, 'fence_tx', f.x_tx)\n           \
-                          || case when ${image}::text is null then '{{}}'::jsonb else jsonb_build_object('image', ${image}::jsonb) end as identity,\n           \
+                          || case when ${image}::text is null then '{{}}'::jsonb else jsonb_build_object('image', ${image}::jsonb) end\n           \
+                          || case when ${staged}::text is null then '{{}}'::jsonb else jsonb_build_object('staged', ${staged}::jsonb) end{kept} as identity,\n           \
                         x_op = 'r' and x_snapshot in ('true', 'first', 'first_in_data_collection') as snapshot\n      \
                    from {events} e where {here} and x_off = ${high}) w on true",
             dataset = value(1),
@@ -224,20 +286,28 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
             image = value(9),
             tx = value(10),
             open = value(11),
+            staged = value(12),
+            lowest_offset = value(13),
+            lowest = value(14),
         ));
     }
     let last = FIXED_VALUES + slices.len() * SLICE_VALUES;
     if ends {
         moved.push(format!(
-            "select '', $19::text, $20::integer, ${}::bigint, ${}::bigint, null, null, null, null, false, null",
+            "select '', $19::text, $20::integer, ${}::bigint, ${}::bigint, null, null, null,\n    \
+               case when ${staged}::text is not null then jsonb_build_object('staged', ${staged}::jsonb) end, false, null, ${}::bigint, ${}::jsonb",
             last + 1,
-            last + 2
+            last + 2,
+            last + 4,
+            last + 5,
+            staged = last + 3,
         ));
     } else {
         // Both values are bound all the same, so that their numbers never move.
         moved.push(
             "select '' as dataset, $19::text as topic, $20::integer as part, 0::bigint as high, 0::bigint as x_commit, null::bigint as x_row,\n    \
-               null::bigint as x_order, null::bigint as newest, null::jsonb as identity, false as snapshot, null::bigint as snapshot_from where false"
+               null::bigint as x_order, null::bigint as newest, null::jsonb as identity, false as snapshot, null::bigint as snapshot_from,\n    \
+               null::bigint as lowest_offset, null::jsonb as lowest_row where false"
                 .to_owned(),
         );
     }
@@ -249,14 +319,16 @@ fn statement(slices: &[(String, String)], ends: bool) -> String {
                   blocked_on = null, blocked_since = null where id = $1 returning *\n\
          ), positions as (\n  \
            insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit, fence_row,\n    \
-                                           fence_order, newest_source_ts_us, watermark_row, in_snapshot, snapshot_from)\n  \
-           select s.platform, s.store, m.dataset, m.topic, m.part, m.high, m.x_commit, m.x_row, m.x_order, m.newest, m.identity, m.snapshot, m.snapshot_from\n    \
+                                           fence_order, newest_source_ts_us, watermark_row, in_snapshot, snapshot_from,\n                                           \
+                                           lowest_offset, lowest_row)\n  \
+           select s.platform, s.store, m.dataset, m.topic, m.part, m.high, m.x_commit, m.x_row, m.x_order, m.newest, m.identity, m.snapshot, m.snapshot_from,\n         \
+                 m.lowest_offset, m.lowest_row\n    \
              from moved m cross join stream s order by m.dataset, m.topic, m.part\n  \
            on conflict (platform, store, dataset, topic, partition) do update\n  \
            set watermark = excluded.watermark, fence_commit = excluded.fence_commit, fence_row = excluded.fence_row,\n      \
                fence_order = excluded.fence_order, newest_source_ts_us = excluded.newest_source_ts_us,\n      \
                watermark_row = excluded.watermark_row, in_snapshot = excluded.in_snapshot,\n      \
-               snapshot_from = excluded.snapshot_from\n  \
+               snapshot_from = excluded.snapshot_from, lowest_offset = excluded.lowest_offset, lowest_row = excluded.lowest_row\n  \
            returning dataset, topic, partition, watermark\n\
          ), datasets as (\n  \
            update milepost.datasets d set last_batch_time = {time} from stream s\n   \

@@ -148,13 +148,15 @@ impl Replay {
         replayed.left += unpack(session, place, staging).await?;
         let kept = i64::try_from(spec.limits.staged_seconds).unwrap_or(i64::MAX);
         let scope = &values[..3];
-        replayed.superseded += session
-            .execute(
-                "close entries that a snapshot superseded",
-                &entry::before_a_snapshot(place, staging),
-                scope,
-            )
-            .await?;
+        if !dataset.key.is_empty() {
+            replayed.superseded += session
+                .execute(
+                    "close entries that a snapshot superseded",
+                    &entry::before_a_snapshot(place, staging),
+                    scope,
+                )
+                .await?;
+        }
         if let Some(sql) = entry::before_a_later_row(place, dataset, staging, spec.source) {
             replayed.superseded += session
                 .execute("close entries that later rows superseded", &sql, scope)

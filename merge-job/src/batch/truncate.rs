@@ -38,9 +38,14 @@ pub(super) async fn take_effect(
         (OnTruncate::Fail, Some(allowed)) if truncates.len() == 1 => allowed,
         (OnTruncate::Fail, allowed) => {
             let first = &truncates[usize::from(allowed.is_some())];
-            return Err(first.stops(&batch.stream.spec.stream, &shape.dataset.name));
+            return Err(first.stops(&batch.stream.spec, &shape.dataset.name));
         }
         (policy, _) => policy,
+    };
+    // What was appended is never deleted; the truncate is appended too.
+    let policy = match policy {
+        OnTruncate::CloseAll if shape.dataset.strategy.is_append() => OnTruncate::Ignore,
+        policy => policy,
     };
     if policy == OnTruncate::CloseAll {
         let of_dataset = |position: &&Position| position.dataset == shape.dataset.name;

@@ -16,10 +16,16 @@ use crate::staging::{fill, quarantine};
 /// link of a chain of key changes.
 pub(super) async fn fill(batch: &Batch<'_, Cut>, judged: &mut [Judged<'_>]) -> Result<(), Error> {
     let session = batch.session;
-    let mut open: Vec<&mut Judged<'_>> = judged
+    let (appended, mut open): (Vec<_>, Vec<_>) = judged
         .iter_mut()
         .filter(|dataset| dataset.survey.unknown > 0)
-        .collect();
+        .partition(|dataset| dataset.shape.dataset.strategy.is_append());
+    for dataset in appended {
+        let sql = quarantine::mark_unknown(&dataset.shape);
+        dataset.set_aside += session
+            .execute("mark what cannot be filled", &sql, &[])
+            .await?;
+    }
     if open.is_empty() {
         return Ok(());
     }
@@ -134,9 +140,12 @@ pub(super) async fn set_aside(
                 kept
             };
         }
-        session
-            .execute("close superseded entries", &supersede, &values)
-            .await?;
+        // Without a key no later row is about the same one.
+        if !shape.dataset.strategy.is_append() {
+            session
+                .execute("close superseded entries", &supersede, &values)
+                .await?;
+        }
         if let Some(offset) = &dataset.truncated {
             session
                 .execute(

@@ -75,6 +75,76 @@ pub async fn load(session: &Session, key: &StreamKey) -> Result<Stream, Error> {
     })
 }
 
+/// The published streams of a platform, of a store, or of a dataset of a store: one or more, with their specs.
+///
+/// # Errors
+/// As [`load`]; [`Error::UnknownStream`] if the published plan wants none of them.
+pub async fn published(
+    session: &Session,
+    platform: &str,
+    store: Option<&str>,
+    dataset: Option<&str>,
+) -> Result<Vec<Stream>, Error> {
+    migrate::require(session).await?;
+    let rows = session
+        .query(
+            "read the published streams",
+            "select s.platform, s.store, s.dataset from milepost.streams s\n \
+              where s.platform = $1 and s.wanted and s.store = coalesce($2, s.store)\n   \
+                and ($3::text is null or s.dataset = $3\n    \
+                     or s.dataset is null and exists (select from milepost.datasets d\n                                     \
+                          where d.platform = s.platform and d.store = s.store and d.dataset = $3))\n \
+              order by s.store, s.dataset",
+            &[
+                (&platform, Type::TEXT),
+                (&store, Type::TEXT),
+                (&dataset, Type::TEXT),
+            ],
+        )
+        .await?;
+    let mut streams = Vec::new();
+    for row in &rows {
+        let key = StreamKey {
+            platform: row.get("platform"),
+            store: row.get("store"),
+            dataset: row.get("dataset"),
+        };
+        let stream = load(session, &key).await?;
+        let mut datasets = stream.spec.datasets.iter();
+        if dataset.is_none_or(|name| datasets.any(|own| own.name == *name)) {
+            streams.push(stream);
+        }
+    }
+    if streams.is_empty() {
+        let mut name = platform.to_owned();
+        for (mark, part) in [("/", store), ("#", dataset)] {
+            if let Some(part) = part {
+                name = format!("{name}{mark}{part}");
+            }
+        }
+        return Err(Error::UnknownStream(name));
+    }
+    Ok(streams)
+}
+
+/// Begins a transaction that holds a stream, as its batches do.
+///
+/// # Errors
+/// [`Error::Held`] if another run holds it.
+pub async fn hold(session: &Session, stream: &Stream) -> Result<(), Error> {
+    let lock = format!(
+        "begin; select from milepost.streams where id = {} for no key update nowait",
+        stream.id
+    );
+    match session.script("lock the stream", &lock).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.sqlstate() == Some("55P03") => {
+            Err(Error::Held(stream.spec.stream.to_string()))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// A missing control table reads as what it is.
 fn not_migrated(error: Error) -> Error {
     match &error {

@@ -1,17 +1,19 @@
 //! The merge itself: events in, rows out. Pure statements; [`crate::batch`] runs them.
 //!
-//! Both strategies take two steps. *Reduce* makes the changes of a dataset from its events: one statement, which looks
+//! Rows by key take two steps. *Reduce* makes the changes of a dataset from its events: one statement, which looks
 //! each key up in the live table once and keeps where its row stands (`ctid`). *Apply* writes: what is closed first, then
 //! the live rows, found again by `ctid` without a second search of the index. Nobody else writes to these tables; that
-//! the rows touched are as many as planned is checked, so a stranger's write is noticed.
+//! the rows touched are as many as planned is checked, so a stranger's write is noticed. Rows without a key are appended in
+//! one step.
 
 use std::collections::BTreeSet;
 
-use milepost_job_spec::StreamKey;
+use milepost_job_spec::{Strategy, StreamKey};
 
 use crate::staging::events::Shape;
 use crate::staging::fill;
 
+pub mod append;
 pub mod live;
 pub mod milestoned;
 
@@ -47,10 +49,10 @@ pub fn count(shapes: &[Shape<'_>], stream: &StreamKey, last_deletes: &BTreeSet<u
     let mut value = 1;
     let mut parts = Vec::new();
     for shape in shapes {
-        let count = if shape.dataset.strategy.is_milestoned() {
-            milestoned::count(shape)
-        } else {
-            live::count(shape)
+        let count = match shape.dataset.strategy {
+            Strategy::LiveOnly => live::count(shape),
+            Strategy::Milestoned { .. } => milestoned::count(shape),
+            Strategy::Append => append::count(shape),
         };
         let images = if last_deletes.contains(&shape.index) {
             let images = fill::last_images(shape, stream, value);

@@ -3,11 +3,12 @@
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
-use crate::control::stream::Stream;
+use crate::Confirmation;
+use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::quarantine::plan::{counted, plan};
 use crate::quarantine::scope::OPEN;
-use crate::quarantine::{Confirmation, Scope, entry};
+use crate::quarantine::{Scope, entry};
 use crate::session::Session;
 
 /// Closes the open entries of a scope as discarded; returns what was done, or would be, for a person.
@@ -39,20 +40,7 @@ async fn discard_stream(
     stream: &Stream,
     scope: &Scope,
 ) -> Result<String, Error> {
-    let lock = format!(
-        "begin; select from milepost.streams where id = {} for no key update nowait",
-        stream.id
-    );
-    session
-        .script("lock the stream", &lock)
-        .await
-        .map_err(|error| {
-            if error.sqlstate() == Some("55P03") {
-                Error::Held(stream.spec.stream.to_string())
-            } else {
-                error
-            }
-        })?;
+    stream::hold(session, stream).await?;
     let names: Vec<&str> = stream
         .spec
         .datasets

@@ -29,7 +29,7 @@ pub(crate) fn payloads(place: usize) -> TableRef {
 /// The statement that chooses open entries. `$1` platform, `$2` store, `$3` dataset, `$4` ids or null for all.
 ///
 /// An entry is tried together with all others of its key: what follows it may be filled from it, and what is before it must
-/// not come after it. An entry whose key was not known stands alone.
+/// not come after it. An entry whose key was not known stands alone, and so does one of a dataset without a key.
 pub(crate) fn choose(place: usize) -> String {
     format!(
         "create temp table {chosen} on commit drop as\n\
@@ -38,7 +38,7 @@ pub(crate) fn choose(place: usize) -> String {
            from milepost.quarantine q\n \
           where q.platform = $1::text and q.store = $2::text and q.dataset = $3::text and q.status = 'open'\n   \
             and ($4::bigint[] is null or q.id = any($4::bigint[])\n        \
-                 or not exists (select from jsonb_each(q.key) k where k.value = 'null')\n           \
+                 or q.key <> '{{}}' and not exists (select from jsonb_each(q.key) k where k.value = 'null')\n           \
                     and q.key in (select o.key from milepost.quarantine o\n                         \
                           where o.platform = $1::text and o.store = $2::text and o.dataset = $3::text and o.status = 'open'\n                           \
                             and o.id = any($4::bigint[])))",
@@ -110,7 +110,7 @@ fn supersede(place: usize, condition: &str) -> String {
 }
 
 /// The statement that closes entries behind which a whole snapshot was merged: it has no row of their key, or that row
-/// would have closed them. `$1` platform, `$2` store, `$3` dataset.
+/// would have closed them. `$1` platform, `$2` store, `$3` dataset. Of no use without a key: there an event is closed by none.
 pub(crate) fn before_a_snapshot(place: usize, staging: &TableRef) -> String {
     let at = |alias: &str| {
         format!(

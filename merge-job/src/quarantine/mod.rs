@@ -14,12 +14,3 @@ pub use discard::discard;
 pub use list::{Entry, Listing, list};
 pub use replay::replay;
 pub use scope::Scope;
-
-/// Whether a command may change anything.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Confirmation {
-    /// Only tell what would be done.
-    Plan,
-    /// Do it.
-    Confirmed,
-}

@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use tokio_postgres::Config;
 
+use crate::Confirmation;
 use crate::batch::replay::{Replay, Replayed};
 use crate::batch::{self, Ended, Reading};
 use crate::control::stream::Stream;
 use crate::error::Error;
+use crate::quarantine::Scope;
 use crate::quarantine::plan::{counted, plan};
-use crate::quarantine::{Confirmation, Scope};
 use crate::run;
 use crate::session::Session;
 use crate::staging::refusal;

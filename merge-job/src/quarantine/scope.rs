@@ -1,11 +1,9 @@
 //! Which entries a command is about.
 
-use milepost_job_spec::StreamKey;
 use tokio_postgres::types::Type;
 
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
-use crate::migrate;
 use crate::session::{Bound, Session};
 
 /// Entries of a platform, or of a part of it.
@@ -37,46 +35,13 @@ impl Scope {
 
     /// The published streams that this scope touches, one or more.
     pub(super) async fn streams(&self, session: &Session) -> Result<Vec<Stream>, Error> {
-        migrate::require(session).await?;
-        let rows = session
-            .query(
-                "read the published streams",
-                "select s.platform, s.store, s.dataset from milepost.streams s\n \
-                  where s.platform = $1 and s.wanted and s.store = coalesce($2, s.store)\n   \
-                    and ($3::text is null or s.dataset = $3\n    \
-                         or s.dataset is null and exists (select from milepost.datasets d\n                                     \
-                              where d.platform = s.platform and d.store = s.store and d.dataset = $3))\n \
-                  order by s.store, s.dataset",
-                &self.values()[..3],
-            )
-            .await?;
-        let mut streams = Vec::new();
-        for row in &rows {
-            let key = StreamKey {
-                platform: row.get("platform"),
-                store: row.get("store"),
-                dataset: row.get("dataset"),
-            };
-            let stream = stream::load(session, &key).await?;
-            let mut datasets = stream.spec.datasets.iter();
-            if self
-                .dataset
-                .as_ref()
-                .is_none_or(|name| datasets.any(|own| own.name == *name))
-            {
-                streams.push(stream);
-            }
-        }
-        if streams.is_empty() {
-            let mut name = self.platform.clone();
-            for (mark, part) in [("/", &self.store), ("#", &self.dataset)] {
-                if let Some(part) = part {
-                    name = format!("{name}{mark}{part}");
-                }
-            }
-            return Err(Error::UnknownStream(name));
-        }
-        Ok(streams)
+        stream::published(
+            session,
+            &self.platform,
+            self.store.as_deref(),
+            self.dataset.as_deref(),
+        )
+        .await
     }
 
     /// The same scope with all open entries of the keys of those that were asked for by number: a replay tries them together.
@@ -88,7 +53,7 @@ impl Scope {
                  union\n\
                  select o.id from milepost.quarantine q join milepost.quarantine o\n    \
                      on o.platform = q.platform and o.store = q.store and o.dataset = q.dataset and o.key = q.key and o.status = 'open'\n  \
-                  where {OPEN} and not exists (select from jsonb_each(q.key) k where k.value = 'null')"
+                  where {OPEN} and q.key <> '{{}}' and not exists (select from jsonb_each(q.key) k where k.value = 'null')"
             );
             let rows = session
                 .query("look for entries of the same keys", &sql, &self.values())

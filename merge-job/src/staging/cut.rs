@@ -6,7 +6,7 @@
 use milepost_job_spec::{DatasetSpec, SourcePosition};
 
 use crate::control::position::Position;
-use crate::staging::position;
+use crate::staging::{delivery, position};
 
 /// A stretch of one topic partition: offsets above `position.watermark`, up to `high`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,24 +87,36 @@ pub fn by_offset(dataset: &DatasetSpec, source: SourcePosition) -> String {
 /// rows and replays inside it belong to it, those behind it are a stretch of their own.
 #[must_use]
 pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bool) -> String {
-    let position::Expressions { commit, row, .. } = position::of(source);
+    let position::Expressions { commit, row, order } = position::of(source);
     let parts = datasets
         .iter()
         .enumerate()
         .map(|(index, dataset)| {
             let staging = dataset.staging.quoted();
             // The order in the transaction is no identity: a connector that restarts inside one counts from 1 again.
-            let identity: String =
-                dataset.key_columns().map(|key| format!(", s.{}", key.staged_as.quoted())).collect();
+            let identity = delivery::identity(dataset, source);
             // Where END vouches for transactions, none is merged in part: rows at the fence's commit are redelivered.
             let (identity, distinct, streamed) = if ends {
                 (
-                    format!("({row}, s.__op{identity})"),
+                    identity,
                     "count(distinct ident)",
                     "commit = place and (fence is null or commit > fence)",
                 )
             } else {
                 ("null::integer".to_owned(), "count(*)", "commit = place")
+            };
+            let read = |columns: &str| format!(
+                "select s.__connect_offset as off, {columns}, s.__transaction_id as tx,\n                     \
+                        {commit} as commit\n                \
+                   from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
+                    and s.__connect_offset > coalesce(k.watermark, -1)\n               \
+                  order by s.__connect_offset limit $6::bigint"
+            );
+            let rows = if ends && dataset.strategy.is_append() {
+                let rows = read(&format!("p.topic, p.part, {row} as place, {order} as number"));
+                format!("select off, (place, nth) as ident, tx, commit from ({}) n", delivery::numbered(&rows))
+            } else {
+                read(&format!("{identity} as ident"))
             };
             format!(
                 "select {index} as i, g.* from (\n  \
@@ -116,11 +128,7 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
                    cross join lateral (\n      \
                      select q.*, k.commit as fence, greatest(k.commit, max(q.commit) over (order by q.off), -1) as place,\n             \
                             count(*) over () >= $6::bigint as more\n        \
-                       from (select s.__connect_offset as off, {identity} as ident, s.__transaction_id as tx,\n                     \
-                                    {commit} as commit\n                \
-                               from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
-                                and s.__connect_offset > coalesce(k.watermark, -1)\n               \
-                              order by s.__connect_offset limit $6::bigint) q) r\n  \
+                       from ({rows}) q) r\n  \
                  ), split as (\n    \
                    select *, coalesce(off > max(off) filter (where {streamed}) over (partition by topic, part, place), true) as follows\n      \
                      from look\n  \
@@ -153,15 +161,24 @@ pub fn deliveries(datasets: &[DatasetSpec], source: SourcePosition) -> String {
         .iter()
         .enumerate()
         .map(|(index, dataset)| {
-            let identity: String =
-                dataset.key_columns().map(|key| format!(", s.{}", key.staged_as.quoted())).collect();
-            format!(
-                "select p.i, {row} as place, {order} as number, ({row}, s.__op{identity})::text as ident\n    \
+            let read = |columns: &str| format!(
+                "select p.i, {row} as place, {order} as number, {columns}\n    \
                    from parts p join {staging} s on s.__connect_topic = p.topic and s.__connect_partition = p.part\n     \
                     and s.__connect_offset > p.low and s.__connect_offset <= p.high\n   \
-                  where p.i = {index} and {commit} = $6::bigint",
+                  where p.i = {index}",
                 staging = dataset.staging.quoted(),
-            )
+            );
+            if dataset.strategy.is_append() {
+                // Rows of other transactions in between tell where a delivery begins.
+                let rows = read(&format!("p.topic, p.part, s.__connect_offset as off, {commit} as commit"));
+                format!(
+                    "select i, place, number, (place, nth)::text as ident from ({}) n where commit = $6::bigint",
+                    delivery::numbered(&rows)
+                )
+            } else {
+                let rows = read(&format!("{}::text as ident", delivery::identity(dataset, source)));
+                format!("{rows} and {commit} = $6::bigint")
+            }
         })
         .collect();
     format!(

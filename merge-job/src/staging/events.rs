@@ -2,7 +2,8 @@
 //!
 //! Columns: `x_…` are ours, `c0`, `c1`, … the dataset's columns in order, typed as in the merge table, `u0`, `u1`, … say
 //! that the value is unchanged at the source and unknown here (only for columns that have a placeholder). Names are ours
-//! so that no column of a source can collide with them.
+//! so that no column of a source can collide with them. Events of a dataset without a key have `x_number` too: see
+//! [`crate::staging::delivery`].
 
 use std::fmt::Write as _;
 
@@ -192,6 +193,9 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
          {STATE_VALID}::smallint as x_state, false as x_doubt, {} as x_refused",
         refused(shape, &uncast)
     );
+    if shape.dataset.strategy.is_append() {
+        list.push_str(", null::bigint as x_number");
+    }
     for (place, column) in shape.columns() {
         let staged = format!("s.{}", column.staged_as.quoted());
         let cast = column.staging_type != column.merge_type;
@@ -207,14 +211,17 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
             }
             _ => None,
         };
-        // On a delete row only the key is to be trusted: its other values need not even cast.
+        // On a delete row only the key is to be trusted: its other values need not even cast. Where there is no key they
+        // are all that tells what was deleted.
         let mut no_value = Vec::new();
         if cast {
             if key.contains(&place) {
                 no_value.push(keyless.clone());
             } else {
                 no_value.push(uncast.clone());
-                no_value.push("s.__op = 'd'".to_owned());
+                if !shape.dataset.strategy.is_append() {
+                    no_value.push("s.__op = 'd'".to_owned());
+                }
             }
         }
         no_value.extend(absent);
@@ -324,13 +331,18 @@ fn refused(shape: &Shape<'_>, uncast: &str) -> String {
         let staged = format!("s.{}", column.staged_as.quoted());
         let in_key = key.contains(&place);
         let name = column.name.as_str().replace('\'', "''");
-        let when = if in_key { "" } else { "s.__op <> 'd' and " };
+        let is_append = shape.dataset.strategy.is_append();
+        let when = if in_key || is_append {
+            ""
+        } else {
+            "s.__op <> 'd' and "
+        };
         if in_key {
             let _ = write!(
                 cases,
                 " when {staged} is null then 'the key column `{name}` is null'"
             );
-        } else if !column.nullable {
+        } else if !column.nullable && !is_append {
             let _ = write!(
                 cases,
                 " when {when}{staged} is null then 'column `{name}` is null and not nullable'"
@@ -418,6 +430,16 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
         let events = shape.events();
         let back = (before..before + slices).map(|slice| {
             let value = |n: usize| format!("${}", 1 + slice * SURVEY_VALUES_PER_SLICE + n);
+            // Without a key rows that share a position are told apart by their number.
+            let shared = if shape.dataset.strategy.is_append() {
+                format!(
+                    " or (x_commit, x_row) = (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w)",
+                    value(3),
+                    value(4)
+                )
+            } else {
+                String::new()
+            };
             // The texts are compared only where there is a choice: that doubles the cost. The values are bound all the same.
             let here = format!(
                 "{} or (x_topic = {}::text and x_part = {}::integer)",
@@ -428,7 +450,7 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
             format!(
                 "(select count(*) from (\n    \
                    select x_op <> 'r' and x_commit is not null and coalesce((x_commit, x_row, x_order) <=\n           \
-                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true) as back\n      \
+                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true){shared} as back\n      \
                      from {events} where {here} window w as (order by x_off)) q where back)",
                 value(3),
                 value(4),

@@ -3,12 +3,15 @@
 //! [`cut`] and [`transaction`] decide up to which offset of each partition a batch goes, by what [`end`] reads; `position` says where
 //! a row or an END stands at its source; [`events`] reads those rows once into a temporary
 //! table per dataset; [`replay`], [`refusal`], [`fill`] and [`quarantine`] then mark and mend them, each only where
-//! a check of the events says that there is something to do. `snapshot` finds the way on where rows can never be merged.
+//! a check of the events says that there is something to do; [`delivery`] tells rows without a key apart, [`generation`] a topic
+//! that was made again. `snapshot` finds the way on where rows can never be merged.
 
 pub mod cut;
+pub mod delivery;
 pub mod end;
 pub mod events;
 pub mod fill;
+pub mod generation;
 pub mod missing;
 pub(crate) mod position;
 pub mod quarantine;

@@ -45,6 +45,17 @@ pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey) -> String {
     )
 }
 
+/// The statement that marks rows with a value that is unknown, of a dataset without a key: no other row tells of it.
+#[must_use]
+pub fn mark_unknown(shape: &Shape<'_>) -> String {
+    format!(
+        "update {events} set x_state = {STATE_QUARANTINED}, x_refused = 'an unchanged large value is not known here'\n \
+          where x_state = {STATE_VALID} and {unknown}",
+        events = shape.events(),
+        unknown = shape.any_unknown(""),
+    )
+}
+
 /// The query for how many of the rows that are merged may be replays.
 #[must_use]
 pub fn doubtful(shape: &Shape<'_>) -> String {

@@ -70,8 +70,15 @@ pub(crate) fn find(datasets: &[DatasetSpec], source: SourcePosition) -> String {
 /// The statement that leaves out what stands before a whole snapshot and cannot be ordered: `$1` the first offset of it,
 /// `$2` the first of the snapshot. The dataset has one partition, and the batch ends with the snapshot.
 ///
-/// One thing is taken from those rows: of a key that the snapshot does not have, that it was deleted.
+/// One thing is taken from those rows: of a key that the snapshot does not have, that it was deleted. Without a key there
+/// is no such thing.
 pub(crate) fn supersede(shape: &Shape<'_>) -> String {
+    if shape.dataset.strategy.is_append() {
+        return format!(
+            "update {} set x_state = {STATE_REPLAY} where x_off >= $1::bigint and x_off < $2::bigint",
+            shape.events()
+        );
+    }
     let keys = shape.keys("");
     format!(
         "update {events} e set x_doubt = false, x_state = case when o.is_gone then {STATE_VALID} else {STATE_REPLAY} end\n  \

@@ -3,7 +3,7 @@
 //! The deletes that a truncate comes to are events like others, but no staged rows: their `x_topic` is null. So positions,
 //! which are told by topic, never see them, and counts leave them out.
 
-use milepost_job_spec::{OnTruncate, StreamKey};
+use milepost_job_spec::{OnTruncate, StreamKey, StreamSpec};
 
 use crate::control::position::Position;
 use crate::error::Error;
@@ -39,19 +39,35 @@ impl Truncate {
     }
 
     /// The error of a stream that nothing lets pass it.
-    pub(crate) fn stops(&self, stream: &StreamKey, dataset: &str) -> Error {
+    pub(crate) fn stops(&self, spec: &StreamSpec, dataset: &str) -> Error {
+        let stream = &spec.stream;
+        let is_append = spec
+            .datasets
+            .iter()
+            .any(|own| own.name == dataset && own.strategy.is_append());
         let only = stream
             .dataset
             .as_ref()
             .map_or_else(String::new, |dataset| format!(" --dataset {dataset}"));
+        let command = format!(
+            "merge-job merge --platform {} --store {}{only} --truncate",
+            stream.platform, stream.store
+        );
+        let remedy = if is_append {
+            format!(
+                "all before it is merged, and rows without a key are never deleted; run `{command} ignore` to let it pass: see \
+                 docs/operations.md"
+            )
+        } else {
+            format!(
+                "all before it is merged; run `{command} close-all` to delete the rows as the source did, or with `--truncate ignore` \
+                 to keep them: see docs/operations.md"
+            )
+        };
         Error::Truncated {
             dataset: dataset.to_owned(),
             truncate: self.clone(),
-            remedy: format!(
-                "all before it is merged; run `merge-job merge --platform {} --store {}{only} --truncate close-all` to delete the \
-                 rows as the source did, or with `--truncate ignore` to keep them: see docs/operations.md",
-                stream.platform, stream.store
-            ),
+            remedy,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec};
+use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec, milestone};
 
 use super::catalog::{Catalog, Column, Relation};
 use super::change::{Change, Object, Refusal, Step};
@@ -203,6 +203,9 @@ impl<'a> Findings<'a> {
     /// Is it a table of the right layout? If not, comparing columns says nothing.
     fn check_kind(&mut self, relation: &Relation) -> bool {
         let history = "history is kept or dropped by a planned migration, which this release does not have: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
+        if self.shape.purpose == Purpose::Merge && self.refuse_append(relation) {
+            return false;
+        }
         match (&self.shape.layout, relation.kind.as_str()) {
             (Layout::Plain(_), "r") | (Layout::ByEnd { .. }, "p") => {}
             (Layout::Plain(_), "p") if self.shape.purpose == Purpose::Merge => {
@@ -242,6 +245,23 @@ impl<'a> Findings<'a> {
                 "restore the table as merge-job made it".to_owned(),
             );
         }
+        true
+    }
+
+    /// Events are no rows by key and rows by key are no events: neither becomes the other. True where one would have to.
+    fn refuse_append(&mut self, relation: &Relation) -> bool {
+        let has_op = |column: &Column| column.name.as_str() == milestone::OP;
+        let has_keys = !relation.key.is_empty() || relation.kind == "p";
+        let (found, wanted) = match (self.shape.is_append(), relation.columns.iter().any(has_op)) {
+            (true, false) if has_keys => ("rows by key", "is `append`"),
+            (false, true) if !has_keys => ("appended rows", "has a key"),
+            _ => return false,
+        };
+        self.refuse(
+            format!("it holds {found}, its spec {wanted}"),
+            "a dataset does not get or lose its key: keep it as it was, or give the dataset another name; to begin anew, drop the table with its positions and snapshot the dataset again"
+                .to_owned(),
+        );
         true
     }
 
@@ -415,6 +435,14 @@ impl<'a> Findings<'a> {
             return;
         }
         let wanted = sql::names(&heap.key);
+        if heap.key.is_empty() {
+            let found = sql::names(&relation.key);
+            self.refuse(
+                format!("{table} has a primary key ({found}), its spec has none"),
+                format!("its rows are events, and equal ones may come: `alter table {table} drop constraint <its primary key>`"),
+            );
+            return;
+        }
         let remedy = format!(
             "keep the key of the model; where the table lost its own, `alter table {table} add primary key ({wanted})`"
         );

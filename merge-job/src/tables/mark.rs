@@ -29,6 +29,7 @@ impl Mark {
         let holds = match shape.purpose {
             Purpose::Staging => "staged change events",
             Purpose::Transactions => "ends of the source's transactions",
+            Purpose::Merge if shape.is_append() => "appended rows",
             Purpose::Merge => "merged rows",
         };
         Self {

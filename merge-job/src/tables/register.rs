@@ -31,11 +31,7 @@ pub async fn register_datasets<'a>(
             datasets.push(&dataset.name);
             tables.push(&dataset.merge);
             namings.push(i32::try_from(dataset.naming).unwrap_or(i32::MAX));
-            strategies.push(if dataset.strategy.is_milestoned() {
-                "milestoned"
-            } else {
-                "live-only"
-            });
+            strategies.push(dataset.strategy.name());
         }
     }
     let schemas: Vec<&str> = tables.iter().map(|table| table.schema.as_str()).collect();

@@ -10,7 +10,7 @@ use crate::sql;
 /// Room on each page for new versions of its rows: with it, closing and updating are HOT updates (measured in
 /// `reference/peer-merges.md`, section 1).
 const LIVE_SETTINGS: &str = "fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05";
-/// Staged and closed rows only arrive; the visibility map and the statistics must follow (T57).
+/// Staged, closed and appended rows only arrive; the visibility map and the statistics must follow (T57).
 const APPENDED_SETTINGS: &str =
     "autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05";
 
@@ -52,7 +52,7 @@ pub struct ColumnShape {
 /// How the rows of a table are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layout {
-    /// In one heap with a primary key.
+    /// In one heap with a primary key; without one where the key is empty.
     Plain(Heap),
     /// By list of `dp_out`: live rows (null) in one partition, closed ones in the other.
     ByEnd {
@@ -66,7 +66,7 @@ pub enum Layout {
 /// A heap: its primary key and storage settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heap {
-    /// The primary key.
+    /// The primary key; empty for appended rows, which have none.
     pub key: Vec<PgIdent>,
     /// Storage settings at creation; later a matter of whoever tunes the server.
     pub settings: &'static str,
@@ -149,13 +149,24 @@ pub fn of_merge(dataset: &DatasetSpec) -> TableShape {
         .map(|column| ColumnShape {
             name: column.name.clone(),
             data_type: column.merge_type.clone(),
-            nullable: column.nullable,
+            // Of a deleted row without a key only that is kept which the source tells.
+            nullable: column.nullable || dataset.strategy.is_append(),
         })
         .collect();
     let live = Heap {
         key: dataset.key.clone(),
-        settings: LIVE_SETTINGS,
+        settings: if dataset.strategy.is_append() {
+            APPENDED_SETTINGS
+        } else {
+            LIVE_SETTINGS
+        },
     };
+    if dataset.strategy.is_append() {
+        columns.extend([
+            own(milestone::IN, TIMESTAMPTZ, false),
+            own(milestone::OP, "text", false),
+        ]);
+    }
     let layout = match (&dataset.live, &dataset.closed) {
         (Some(live_table), Some(closed_table)) if dataset.strategy.is_milestoned() => {
             columns.extend([
@@ -226,10 +237,22 @@ impl TableShape {
         .flatten()
     }
 
+    /// Does it hold every event as a row?
+    pub(super) fn is_append(&self) -> bool {
+        self.purpose == Purpose::Merge
+            && self
+                .columns
+                .iter()
+                .any(|column| column.name.as_str() == milestone::OP)
+    }
+
     /// Is this column part of a primary key, or one of those that the engine cannot do without?
     pub(super) fn is_essential(&self, column: &PgIdent) -> bool {
         match &self.layout {
-            Layout::Plain(heap) => heap.key.contains(column),
+            Layout::Plain(heap) => {
+                heap.key.contains(column)
+                    || self.is_append() && [milestone::IN, milestone::OP].contains(&column.as_str())
+            }
             Layout::ByEnd { closed, .. } => {
                 closed.heap.key.contains(column) || column.as_str() == milestone::OUT
             }
@@ -249,7 +272,9 @@ impl TableShape {
             .collect();
         let end = match &self.layout {
             Layout::Plain(heap) => {
-                lines.push(format!("    {}", heap.primary_key()));
+                if !heap.key.is_empty() {
+                    lines.push(format!("    {}", heap.primary_key()));
+                }
                 format!(") with ({})", heap.settings)
             }
             Layout::ByEnd { .. } => format!(") partition by list ({})", milestone::OUT),

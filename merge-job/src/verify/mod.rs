@@ -7,17 +7,19 @@ mod control;
 mod finding;
 mod rows;
 
-use milepost_job_spec::{DatasetSpec, IMAGE_TOPIC, StreamKey, StreamSpec, TableRef, staging};
+use milepost_job_spec::{DatasetSpec, StreamKey, StreamSpec, TableRef};
 use tokio_postgres::types::Type;
 
 use finding::counted;
 pub use finding::{Finding, Report, Severity};
 
+use crate::batch::generation::Refusal;
 use crate::error::Error;
 use crate::migrate;
 use crate::session::{Bound, Session};
-use crate::sql;
+use crate::staging::generation::Generation;
 use crate::tables::{self, Catalog, Object, catalog};
+use crate::topics;
 
 /// What to verify.
 #[derive(Debug, Clone)]
@@ -132,13 +134,16 @@ async fn in_snapshot(
             verify_rows(session, scope, &spec.stream, dataset, report).await?;
             session.script("read by index again", ANY_WAY).await?;
         }
-        // Rows of images are never staged.
-        let is_staged = spec.input.is_events() && catalog.has(&dataset.staging);
-        if is_meant && is_staged && !refused.contains(&&dataset.staging) {
-            verify_positions(session, &spec.stream, dataset, report).await?;
-        }
     }
-    verify_control(session, id, &spec.stream, report).await
+    verify_control(session, id, &spec.stream, report).await?;
+    let staging = spec.datasets.iter().map(|dataset| &dataset.staging);
+    let mut staging = staging.chain(&spec.transactions);
+    if spec.input.is_events()
+        && staging.all(|table| !refused.contains(&table) && catalog.has(table))
+    {
+        verify_topics(session, scope, id, &spec, report).await?;
+    }
+    Ok(())
 }
 
 /// Differences that stop the stream; returns the tables that have them.
@@ -234,53 +239,79 @@ async fn verify_rows(
             help: invariant.remedy.to_owned(),
         });
     }
+    if dataset.strategy.is_append() {
+        verify_appended(session, stream, dataset, report).await?;
+    }
     Ok(())
 }
 
-/// The row at the watermark is never trimmed: staging that ends below it was restored, emptied or made anew, and what is
-/// staged from now on would lie below the watermark and never be merged.
-async fn verify_positions(
+/// Rows of a dataset without a key are only added, so each batch still has as many as it counted.
+async fn verify_appended(
     session: &Session,
     stream: &StreamKey,
     dataset: &DatasetSpec,
     report: &mut Report,
 ) -> Result<(), Error> {
-    let sql = format!(
-        "select count(*) from milepost.positions p\n \
-          where p.platform = $1 and p.store = $2 and p.dataset = $3 and p.watermark >= 0 and p.topic <> {image}\n   \
-            and not exists (select from {staging} s where s.{topic} = p.topic and s.{partition} = p.partition\n                      \
-                               and s.{offset} >= p.watermark)",
-        image = sql::literal(IMAGE_TOPIC),
-        staging = dataset.staging.quoted(),
-        topic = staging::TOPIC,
-        partition = staging::PARTITION,
-        offset = staging::OFFSET,
-    );
+    let bound: [Bound<'_>; 3] = [
+        (&stream.platform, Type::TEXT),
+        (&stream.store, Type::TEXT),
+        (&dataset.name, Type::TEXT),
+    ];
     let found = session
-        .query(
-            "verify the positions",
-            &sql,
-            &[
-                (&stream.platform, Type::TEXT),
-                (&stream.store, Type::TEXT),
-                (&dataset.name, Type::TEXT),
-            ],
-        )
+        .query("verify the appended rows", &rows::appended(dataset), &bound)
         .await?;
     let count = found
         .first()
         .map_or(0, |row| u64::try_from(row.get::<_, i64>(0)).unwrap_or(0));
     if count > 0 {
         report.push(Finding {
-            rule: "watermark".to_owned(),
+            rule: "appended-rows".to_owned(),
             severity: Severity::Error,
-            message: format!("{} merged further than staged", counted(count, "topic partition")),
+            message: format!(
+                "{} of which the table does not have the rows that were appended",
+                counted(count, "batch")
+            ),
             object: finding::object(stream, Some(&dataset.name)),
-            table: Some(dataset.staging.to_string()),
+            table: Some(dataset.merge.to_string()),
             count,
             examples: Vec::new(),
-            help: "staging was emptied or restored: set the sink's consumer group back to the watermarks in milepost.positions; if the topic was made anew, the dataset needs a new snapshot"
-                .to_owned(),
+            help: rows::RESTORE.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Topics must be those that were merged: what a topic that was made again brings lies below the watermark.
+async fn verify_topics(
+    session: &Session,
+    scope: &Scope,
+    id: i64,
+    spec: &StreamSpec,
+    report: &mut Report,
+) -> Result<(), Error> {
+    for (part, found) in topics::find(session, id, spec).await? {
+        let dataset = spec.datasets.get(part.0);
+        let is_meant = scope.dataset.is_none()
+            || dataset.is_some_and(|own| scope.dataset.as_ref() == Some(&own.name));
+        let Some(refusal) = Refusal::of(spec, &part, found.generation).filter(|_| is_meant) else {
+            continue;
+        };
+        let table = dataset
+            .map(|own| &own.staging)
+            .or(spec.transactions.as_ref());
+        report.push(Finding {
+            rule: match found.generation {
+                Generation::Missing(_) => "watermark",
+                Generation::Same | Generation::Beside | Generation::Recreated(_) => "topic",
+            }
+            .to_owned(),
+            severity: Severity::Error,
+            message: refusal.what,
+            object: finding::object(&spec.stream, dataset.map(|own| own.name.as_str())),
+            table: table.map(ToString::to_string),
+            count: 1,
+            examples: Vec::new(),
+            help: refusal.remedy,
         });
     }
     Ok(())

@@ -1,6 +1,6 @@
-//! Invariants of merged rows, as SQL. Each statement reads its table once, in key order; cost is linear in its rows.
+//! Invariants of merged rows, as SQL. Each statement reads its table once; cost is linear in its rows.
 
-use milepost_job_spec::{DatasetSpec, milestone};
+use milepost_job_spec::{DatasetSpec, Strategy, milestone};
 
 use crate::sql;
 
@@ -17,7 +17,7 @@ pub(super) struct Invariant {
     broken: &'static str,
 }
 
-const RESTORE: &str = "find out who wrote to the table beside merge-job; restore it from a backup with schema `milepost` of the same moment";
+pub(super) const RESTORE: &str = "find out who wrote to the table beside merge-job; restore it from a backup with schema `milepost` of the same moment";
 
 const LIVE_ONLY: [Invariant; 2] = [
     Invariant {
@@ -72,11 +72,29 @@ const MILESTONED: [Invariant; 6] = [
 
 /// The invariants of a dataset's rows.
 pub(super) const fn invariants(dataset: &DatasetSpec) -> &'static [Invariant] {
-    if dataset.strategy.is_milestoned() {
-        &MILESTONED
-    } else {
-        &LIVE_ONLY
+    match dataset.strategy {
+        Strategy::LiveOnly => &LIVE_ONLY,
+        Strategy::Milestoned { .. } => &MILESTONED,
+        Strategy::Append => &[],
     }
+}
+
+/// The query for how many batches appended other rows than the table has of them, or none of those that it has, from the
+/// oldest row on: before it the table may have begun anew. Bound as [`LAST`] says.
+pub(super) fn appended(dataset: &DatasetSpec) -> String {
+    format!(
+        "with found as (\n  \
+           select {time} as batch, count(*) as n from {merge} group by 1\n\
+         ), told as (\n  \
+           select b.batch_time as batch, d.rows_inserted + d.rows_truncate as n\n    \
+             from milepost.batches b join milepost.batch_datasets d on d.batch_id = b.id\n   \
+            where b.platform = $1 and b.store = $2 and d.dataset = $3 and b.status = 'succeeded' and d.rows_inserted + d.rows_truncate > 0\n\
+         )\n\
+         select count(*) from found full join told using (batch)\n \
+          where found.n is distinct from told.n and batch >= (select min(batch) from found)",
+        time = milestone::IN,
+        merge = dataset.merge.quoted(),
+    )
 }
 
 /// The time of the dataset's last batch. `$1` platform, `$2` store, `$3` dataset.
@@ -86,6 +104,9 @@ const LAST: &str = "last as (\n  \
 
 /// One row: how many rows the table has, then how many keys break each invariant. Bound as [`LAST`] says.
 pub(super) fn count(dataset: &DatasetSpec) -> String {
+    if dataset.strategy.is_append() {
+        return format!("select count(*) from {}", dataset.merge.quoted());
+    }
     let counts = invariants(dataset)
         .iter()
         .map(|invariant| format!("count(*) filter (where {})", invariant.broken));

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 
 use super::directory::Directory;
 use super::process::Process;
-use super::{end_offset, jvm};
+use super::{jvm, wire};
 use crate::port;
 
 /// A Kafka that is broker and controller in one, and answers on 127.0.0.1.
@@ -125,7 +125,15 @@ impl Kafka {
     /// # Errors
     /// If Kafka does not answer.
     pub fn end_offset(&self, topic: &str, partition: i32) -> Result<Option<i64>> {
-        end_offset::ask(self.port, topic, partition)
+        wire::end_offset(self.port, topic, partition)
+    }
+
+    /// Deletes a topic with all its records.
+    ///
+    /// # Errors
+    /// If Kafka does not answer, or has no such topic.
+    pub fn delete_topic(&self, topic: &str) -> Result<()> {
+        wire::delete_topic(self.port, topic)
     }
 
     /// What it wrote to its log.

@@ -49,7 +49,6 @@ mod audit;
 mod connect;
 mod directory;
 mod downloads;
-mod end_offset;
 mod jvm;
 mod kafka;
 mod mariadb;
@@ -59,6 +58,7 @@ mod quiet;
 mod rest;
 mod terraform;
 mod truth;
+mod wire;
 
 use std::process::Command;
 use std::sync::OnceLock;

@@ -4,6 +4,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+mod append;
 mod bad_input;
 mod clock;
 mod cluster;
@@ -21,6 +22,7 @@ mod reference;
 mod resnapshot;
 mod shop;
 mod superseded;
+mod topics;
 mod truncate;
 mod version_before;
 

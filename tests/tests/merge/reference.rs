@@ -1,6 +1,6 @@
 //! The reference merge and the simulator against each other and against real events, in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use acceptance::{Reference, compare, shop};
 use milepost_job_spec::{Strategy, StreamSpec, Versions};
@@ -8,6 +8,8 @@ use milepost_simulator::{History, Image, Settings, StagedRow};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use test_case::test_case;
+
+use crate::random::{happened, without_key};
 
 const STRATEGIES: [Strategy; 3] = [
     Strategy::LiveOnly,
@@ -113,6 +115,71 @@ fn real_events_merged_in_any_batches_give_the_truth_of_every_checkpoint() {
                 check_history(&table, &after);
             }
         }
+    }
+}
+
+#[test_case(Settings::default(); "plain")]
+#[test_case(Settings { restarts: 0.2, ..Settings::default() }; "with restarts")]
+#[test_case(Settings { restarts: 0.2, truncates: 0.05, partitions: 3, ..Settings::default() }; "with truncates")]
+fn simulated_events_without_a_key_are_appended_once_each(settings: Settings) {
+    for seed in 0..20 {
+        let mut spec = shop::stream(Strategy::LiveOnly);
+        without_key(&mut spec.datasets[2]);
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut history = History::with(&spec, seed, settings.clone());
+        let (mut table, mut time, mut rows) = (Reference::default(), 0, Vec::new());
+        for _ in 0..3 {
+            let round = history.round(60);
+            rows.extend(round.happened.iter().cloned());
+            let staged: Vec<&StagedRow> = round.rows.iter().collect();
+            merge_in_cuts(&mut table, &spec, 2, &staged, &mut rng, &mut time);
+            let appended = table.appended.iter().map(|row| row.image.clone());
+            let appended: Vec<Image> = appended.collect();
+            assert_eq!(appended, happened(&rows, 2), "seed {seed}");
+        }
+    }
+}
+
+/// By their keys, of which the merge knows nothing here, real events are told apart.
+#[test]
+fn real_events_without_a_key_are_appended_once_each() {
+    let keyed = shop::stream(Strategy::LiveOnly);
+    let spec = shop::stream(Strategy::Append);
+    let mut rng = StdRng::seed_from_u64(1);
+    for (place, dataset) in keyed.datasets.iter().enumerate() {
+        let staged = shop::staged(&keyed);
+        let rows = staged
+            .iter()
+            .map(|(_, row)| row)
+            .filter(|row| row.dataset == place);
+        let mut rows: Vec<&StagedRow> = rows.collect();
+        rows.sort_by_key(|row| row.offset);
+        let mut table = Reference::default();
+        merge_in_cuts(&mut table, &spec, place, &rows, &mut rng, &mut 0);
+        let keys = dataset.key.iter().map(|key| {
+            let mut columns = dataset.columns.iter();
+            columns
+                .position(|column| column.name == *key)
+                .expect("a key is a column")
+        });
+        let keys: Vec<usize> = keys.collect();
+        let event = |row: &&StagedRow| {
+            let key: Vec<_> = keys
+                .iter()
+                .map(|place| row.columns[*place].clone())
+                .collect();
+            let snapshot = row.position().is_none().then_some(row.offset);
+            (
+                row.position().map(|(commit, lsn, _)| (commit, lsn)),
+                snapshot,
+                row.op,
+                key,
+            )
+        };
+        let events: BTreeSet<_> = rows.iter().map(event).collect();
+        // A large value that was not sent cannot be filled.
+        let kept = table.appended.len() + table.quarantine.0.len();
+        assert_eq!(kept, events.len(), "`{}`", dataset.name);
     }
 }
 

@@ -68,6 +68,18 @@ fn live_rows_equal_the_truth_at_every_checkpoint(
     }
 }
 
+#[test_matrix([&POSTGRES, &MARIADB], [Streams::One, Streams::PerDataset])]
+fn without_their_keys_events_are_appended_once_each(fixture: &'static Fixture, streams: Streams) {
+    let mut play = Play::begin(fixture, Strategy::Append, streams);
+    if streams == Streams::One {
+        play.stage_first_end();
+    }
+    for checkpoint in 0..=fixture.checkpoints {
+        play.deliver(checkpoint);
+        play.each_event_is_kept(checkpoint);
+    }
+}
+
 #[test_matrix([&POSTGRES, &MARIADB])]
 fn a_stream_may_begin_before_its_first_end_arrives(fixture: &'static Fixture) {
     let mut play = Play::begin(fixture, ALL, Streams::One);

@@ -195,6 +195,29 @@ impl Play {
         );
     }
 
+    /// Of tables that are merged without their keys: by their keys each event is known, and was appended once. A large value
+    /// that was not sent cannot be filled.
+    pub(super) fn each_event_is_kept(&mut self, checkpoint: u32) {
+        let when = self.when(checkpoint);
+        for (name, key, _) in self.fixture.tables {
+            let (identity, key) = (self.fixture.identity, key.join(", "));
+            let kept = self.value(&format!(
+                "select (select count(*) from main.shop__{name}) + (select count(*) from milepost.quarantine where dataset = '{name}')"
+            ));
+            let happened = self.value(&format!(
+                "select count(distinct ({identity}, __op, {key})) from delivered.{name} where checkpoint <= {checkpoint}"
+            ));
+            assert_eq!(kept, happened, "{when}, `{name}`");
+        }
+        let quarantined =
+            "select coalesce(string_agg(distinct reason, '; '), '') from milepost.quarantine";
+        let reason = self.value(quarantined);
+        assert!(
+            reason.is_empty() || reason == "an unchanged large value is not known here",
+            "{when}: {reason}"
+        );
+    }
+
     /// The alignments of the batches, in the order in which they came up.
     pub(super) fn alignments(&mut self) -> Vec<String> {
         let sql = "select alignment from (select id, alignment, lag(alignment) over (order by id) as before from milepost.batches) b

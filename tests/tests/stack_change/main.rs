@@ -4,6 +4,7 @@ mod connectors;
 mod datasets;
 mod hostile;
 mod mariadb;
+mod topics;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;

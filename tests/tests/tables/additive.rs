@@ -8,6 +8,7 @@ use crate::{COLUMNS, MILESTONED, files, fill, people, publish_ok, schema, type_o
 
 #[test_case(Strategy::LiveOnly; "live only")]
 #[test_case(MILESTONED; "milestoned")]
+#[test_case(Strategy::Append; "append")]
 fn what_was_made_needs_no_second_change(strategy: Strategy) {
     let database = Cluster::shared().database();
     let spec = [people(strategy, &COLUMNS)];
@@ -64,6 +65,7 @@ fn the_live_partition_alone_is_read_for_live_rows() {
 
 #[test_case(Strategy::LiveOnly; "live only")]
 #[test_case(MILESTONED; "milestoned")]
+#[test_case(Strategy::Append; "append")]
 fn a_new_column_is_added_and_older_rows_have_null(strategy: Strategy) {
     let mut database = Cluster::shared().database();
     let spec = people(strategy, &COLUMNS);

@@ -92,12 +92,10 @@ fn publish_ok(database: &Database, specs: &[StreamSpec], order: u64) -> Run {
 
 /// Rows in `people`: two live, one closed where history is kept. Batch number 1 is said to have made them.
 fn fill(database: &mut Database, spec: &StreamSpec) {
-    let milestones = |out: &str| {
-        if spec.datasets[0].strategy.is_milestoned() {
-            format!(", '2026-01-01', {out}, null")
-        } else {
-            String::new()
-        }
+    let milestones = |out: &str| match spec.datasets[0].strategy {
+        Strategy::LiveOnly => String::new(),
+        Strategy::Milestoned { .. } => format!(", '2026-01-01', {out}, null"),
+        Strategy::Append => ", '2026-01-01', 'c'".to_owned(),
     };
     let row = |id: u32, out: &str| {
         format!(

@@ -84,6 +84,40 @@ fn another_strategy_is_a_migration(before: Strategy, after: Strategy, difference
     );
 }
 
+#[test_case(Strategy::LiveOnly, Strategy::Append, "it holds rows by key, its spec is `append`"; "live only to append")]
+#[test_case(MILESTONED, Strategy::Append, "it holds rows by key, its spec is `append`"; "milestoned to append")]
+#[test_case(Strategy::Append, Strategy::LiveOnly, "it holds appended rows, its spec has a key"; "append to live only")]
+#[test_case(Strategy::Append, MILESTONED, "it holds appended rows, its spec has a key"; "append to milestoned")]
+fn a_dataset_gets_or_loses_no_key(before: Strategy, after: Strategy, difference: &str) {
+    let mut database = Cluster::shared().database();
+    let spec = people(before, &COLUMNS);
+    publish_ok(&database, std::slice::from_ref(&spec), 1);
+    fill(&mut database, &spec);
+    is_refused(
+        &mut database,
+        &people(after, &COLUMNS),
+        &[
+            "table `main.shop__people`",
+            difference,
+            "give the dataset another name",
+        ],
+    );
+}
+
+#[test_case("add primary key (id)", "has a primary key (\"id\"), its spec has none"; "a key")]
+#[test_case("drop column dp_op cascade", "column `dp_op` is missing"; "no operation")]
+fn a_table_of_appended_rows_that_somebody_changed(change: &str, difference: &str) {
+    let mut database = Cluster::shared().database();
+    let spec = people(Strategy::Append, &COLUMNS);
+    publish_ok(&database, std::slice::from_ref(&spec), 1);
+    database.run(&format!("alter table main.shop__people {change}"));
+    is_refused(
+        &mut database,
+        &spec,
+        &["table `main.shop__people`", difference],
+    );
+}
+
 #[test_case(Strategy::LiveOnly; "live only")]
 #[test_case(MILESTONED; "milestoned")]
 fn another_key_is_a_migration(strategy: Strategy) {

@@ -8,8 +8,8 @@ mod key_type;
 mod large_values;
 mod missing_transactions;
 mod name_collision;
-mod not_run_yet;
 mod reserved_name;
+mod row_order;
 mod shared_database;
 mod shortened_name;
 mod snapshot_name;
@@ -37,8 +37,8 @@ pub static RULES: &[&dyn for<'a> Rule<Served<'a>>] = &[
     &large_values::LargeValues,
     &missing_transactions::MissingTransactions,
     &name_collision::NameCollision,
-    &not_run_yet::NotRunYet,
     &reserved_name::ReservedName,
+    &row_order::RowOrder,
     &shared_database::SharedDatabase,
     &shortened_name::ShortenedName,
     &snapshot_name::SnapshotName,
