@@ -4,9 +4,9 @@
 //! connect ─→ lock the tables, take the snapshot ─→ look the tables up ─→ per table: COPY there ─→ COPY here
 //! ```
 //!
-//! [`Source`] is the connection and its one transaction; [`table`] says what has to be true of a table at the
-//! source and how its columns are read; [`heap`] is the temporary table that takes the place of a staging table. What goes
-//! wrong at the source is a [`SourceError`], so that nobody takes it for trouble of the platform's database.
+//! `source` is the connection and its one transaction; `table` says what has to be true of a table at the source and how its
+//! columns are read; `heap` is the temporary table that takes the place of a staging table. What goes wrong at the source is
+//! a [`SourceError`], so that nobody takes it for trouble of the platform's database.
 
 mod error;
 pub(crate) mod heap;

@@ -9,6 +9,7 @@ use test_case::test_case;
 
 mod interrupted;
 mod moment;
+mod planned;
 mod random;
 mod refused;
 mod switched;
@@ -66,6 +67,8 @@ struct Pair {
     spec: StreamSpec,
     /// What the source's tables held at each batch: its time, and a text per dataset.
     history: Vec<(String, Vec<String>)>,
+    /// What a failure is told with.
+    when: String,
 }
 
 impl Pair {
@@ -81,6 +84,7 @@ impl Pair {
             platform,
             spec,
             history: Vec::new(),
+            when: "after an image".to_owned(),
         }
     }
 
@@ -114,7 +118,7 @@ impl Pair {
             .collect();
         for (dataset, text) in self.spec.datasets.iter().zip(&texts) {
             compare::load_truth(&mut self.platform, dataset, text, false);
-            compare::live_is_truth(&mut self.platform, dataset, "after an image");
+            compare::live_is_truth(&mut self.platform, dataset, &self.when);
         }
         let time = self.last("batch_time");
         self.history.push((time, texts));
@@ -129,15 +133,13 @@ impl Pair {
                     dataset.merge.quoted()
                 );
                 compare::load_truth(&mut self.platform, dataset, text, false);
-                let when = format!("as of {time}");
+                let when = format!("{}, as of {time}", self.when);
                 compare::rows_are_truth(&mut self.platform, dataset, &from, &when);
             }
         }
         for dataset in &self.spec.datasets {
-            compare::invariants_hold(
-                &compare::versions(&mut self.platform, dataset),
-                "after images",
-            );
+            let versions = compare::versions(&mut self.platform, dataset);
+            compare::invariants_hold(&versions, &self.when);
         }
     }
 

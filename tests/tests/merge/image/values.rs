@@ -36,6 +36,7 @@ const TYPES: &[(&str, &str, &str)] = &[
     ("sum", "money", "numeric?"),
     ("positive", "positive", "integer?"),
     ("Odd \"name\", with ;", "text", "text?"),
+    ("attributes", "hstore", "jsonb?"),
 ];
 
 /// Rows that differ in every value which a careless reader would lose.
@@ -43,13 +44,13 @@ const ROWS: &str = r#"
 insert into kinds (id) values (1);
 insert into kinds values
  (2, -32768, false, 'NaN', 'NaN', 'NaN', 'NaN', '', '', '', '', 'infinity', '24:00', 'infinity', 'infinity', '0', '00000000-0000-0000-0000-000000000000',
-  'null', 'null', '{}', '{}', '::/0', 'so so', 'empty', '0', '-12.5', 1, ''),
+  'null', 'null', '{}', '{}', '::/0', 'so so', 'empty', '0', '-12.5', 1, '', ''),
  (3, 32767, true, 'Infinity', 0, 'Infinity', '-Infinity', 'null', 'null', '\N', '\x00', '-infinity', '00:00', '-infinity', '-infinity', '-1 mon +3 days 04:05:06.789', 'ffffffff-ffff-ffff-ffff-ffffffffffff',
-  '{"a":1,  "a":2}', '{"a": "\\ \" \n"}', '{"",null,"null","a,b","\"","\\"}', '{1,null}', '10.0.0.1/8', 'happy', '[1,)', '1', '1234567.89', 2, '\N'),
+  '{"a":1,  "a":2}', '{"a": "\\ \" \n"}', '{"",null,"null","a,b","\"","\\"}', '{1,null}', '10.0.0.1/8', 'happy', '[1,)', '1', '1234567.89', 2, '\N', 'a=>1, b=>NULL'),
  (4, 0, null, '-Infinity', -0.01, '-0', '-0', '   ', '    x', E'tab\there\nline\r\nback\\slash \\. end', '\xdeadbeef5c6e0a09', '4713-01-01 BC', '23:59:59.999999', '4000-01-01 BC', '1883-11-18 12:03:57.5+00', '178000000 years', '11111111-1111-1111-1111-111111111111',
-  '"\u0041"', '1.50', '[2:3]={a,b}', '{{1,2},{3,4}}', 'fe80::1', 'sad', '(,1.5]', null, '0', 3, E'\\'),
+  '"\u0041"', '1.50', '[2:3]={a,b}', '{{1,2},{3,4}}', 'fe80::1', 'sad', '(,1.5]', null, '0', 3, E'\\', '"q\""=>"b\\\\"'),
  (5, 1, true, 1e-20, 1234567890.12, 1.17549435e-38, 5e-324, 'žluťoučký', 'ůů', '😀 ' || chr(8232) || ' 中文', decode(repeat('ff', 3000), 'hex'), '0001-01-01', '12:00', '1582-10-10', '9999-12-31 23:59:59.999999+00', '1 year 2 mons', '22222222-2222-2222-2222-222222222222',
-  '[]', '{"k": 12345678901234567890.5}', array[repeat('long ', 5000)], array(select generate_series(1, 3000)), '0.0.0.0', 'happy', '[1.10,2.20)', '1', '92233720368547758.07', 4, repeat('x', 100000))
+  '[]', '{"k": 12345678901234567890.5}', array[repeat('long ', 5000)], array(select generate_series(1, 3000)), '0.0.0.0', 'happy', '[1.10,2.20)', '1', '92233720368547758.07', 4, repeat('x', 100000), 'ž=>true')
 "#;
 
 #[test_case(Strategy::LiveOnly; "live only")]
@@ -66,7 +67,7 @@ fn every_value_arrives_as_it_is(strategy: Strategy) {
         .collect();
     // The source prints in its own way: none of it may matter.
     let tables = format!(
-        "create type mood as enum ('sad', 'so so', 'happy');
+        "create extension hstore; create type mood as enum ('sad', 'so so', 'happy');
          create domain number as integer; create domain positive as number check (value > 0);
          create table kinds ({}, primary key (id));
          do $$ begin
@@ -108,6 +109,7 @@ fn is_what_was_written(pair: &mut Pair) {
             "span" => format!("encode(interval_send({quoted}), 'hex')"),
             "bit" if at_source => format!("({quoted}::text = '1')::text"),
             "flag" => format!("{quoted}::text"),
+            "attributes" if at_source => format!("{quoted}::jsonb::text"),
             "sum" if at_source => format!("{quoted}::numeric::text"),
             "padded" => format!("encode(bpcharsend({quoted}), 'hex')"),
             _ => format!("{quoted}::text"),
