@@ -186,13 +186,19 @@ async fn wait(batch: &Batch<'_, Open>, transaction: String) -> Result<Ended, Err
     let seconds: i64 = rows.first().map_or(0, |row| row.get("seconds"));
     let limit = batch.stream.spec.limits.incomplete_transaction_seconds;
     if u64::try_from(seconds).unwrap_or(0) > limit {
+        let remedy = if batch.stream.spec.stream.dataset.is_none() {
+            "look at the sink connectors' state and lag: a part of the transaction has not arrived; if it never will, take a \
+             new snapshot of the source: see docs/operations.md"
+        } else {
+            "it gave a row the key of another one, of which nothing has arrived: look at the sink connector's state and lag; if \
+             all has arrived, the other row is gone at the source, and any later change of the dataset lets the stream go on: \
+             see docs/operations.md"
+        };
         return Err(Error::Staged {
             what: format!(
                 "transaction {transaction} of the source is not whole in staging after {seconds} s"
             ),
-            remedy: "look at the sink connectors' state and lag: a part of the transaction has not arrived; if it never will, take a \
-                     new snapshot of the source: see docs/operations.md"
-                .to_owned(),
+            remedy: remedy.to_owned(),
         });
     }
     Ok(Ended::Waiting {

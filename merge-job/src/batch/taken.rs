@@ -59,6 +59,7 @@ pub(super) async fn rank(
                 topic: row.get("topic"),
                 partition: row.get("part"),
                 first: row.get("first"),
+                commit: row.get("commit"),
                 transaction: row.get("tx"),
             }))
         }
@@ -82,7 +83,7 @@ pub(super) async fn whole(
                 (&split.topic, Type::TEXT),
                 (&split.partition, Type::INT4),
                 (&split.first, Type::INT8),
-                (&split.transaction, Type::TEXT),
+                (&split.commit, Type::INT8),
             ],
         )
         .await?;

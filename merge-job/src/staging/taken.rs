@@ -24,6 +24,8 @@ pub struct Split {
     pub partition: i32,
     /// Its first offset in the batch.
     pub first: i64,
+    /// Its commit position.
+    pub commit: i64,
     /// Its id at the source.
     pub transaction: Option<String>,
 }
@@ -113,7 +115,7 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
          )\n\
          select exists (select from begun b join last l on b.x_topic = l.x_topic and b.x_part = l.x_part\n                            \
                          and b.x_commit = l.x_commit and b.x_tx is not distinct from l.x_tx where b.x_begin + b.x_sum > 1) as open,\n       \
-                l.x_topic as topic, l.x_part as part, l.x_tx as tx,\n       \
+                l.x_topic as topic, l.x_part as part, l.x_tx as tx, l.x_commit as commit,\n       \
                 (select min(e.x_off) from event e where e.x_topic = l.x_topic and e.x_part = l.x_part and e.x_commit = l.x_commit\n                                                     \
                     and e.x_tx is not distinct from l.x_tx) as first\n  \
            from last l",
@@ -130,19 +132,20 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
     )
 }
 
-/// The query for up to where a partition is taken in place of a part of a transaction: to its end, where a row of another
-/// one is staged behind it, and else to the row before it. `$1` topic, `$2` partition, `$3` the first offset of the
-/// transaction, `$4` its id. Null where no row is before it.
+/// The query for up to where a partition is taken in place of a part of a transaction: to its end, where a row of a later
+/// one is staged behind it, and else to the row before it. Rows of earlier ones say nothing: a connector that was killed
+/// inside the transaction delivers them again, and then all of it. `$1` topic, `$2` partition, `$3` the first offset of the
+/// transaction, `$4` its commit position. Null where no row is before it.
 #[must_use]
 pub fn whole(shape: &Shape<'_>, source: SourcePosition) -> String {
     let staging = shape.dataset.staging.quoted();
     format!(
         "select max(s.__connect_offset) as high from {staging} s\n \
           where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset < coalesce((\n   \
-            select n.__connect_offset from {staging} n\n    \
-             where n.__connect_topic = $1 and n.__connect_partition = $2 and n.__connect_offset > $3\n      \
-               and {transaction} is distinct from $4\n    \
-             order by n.__connect_offset limit 1), $3)",
-        transaction = position::transaction_of(source, "n"),
+            select s.__connect_offset from {staging} s\n    \
+             where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset > $3\n      \
+               and {commit} > $4\n    \
+             order by s.__connect_offset limit 1), $3)",
+        commit = position::of(source).commit,
     )
 }
