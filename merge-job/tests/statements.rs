@@ -4,7 +4,9 @@ use milepost_job_spec::{DatasetSpec, OnTruncate, SourcePosition, StreamKey, Stre
 use milepost_merge_job::merge::{append, live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::truncate::{self, Truncate};
-use milepost_merge_job::staging::{cut, delivery, fill, missing, quarantine, replay};
+use milepost_merge_job::staging::{
+    cut, delivery, fill, generation, missing, quarantine, replay, taken,
+};
 
 /// A dataset with a compound key, a value that is cast, one that may be unchanged, and names that need quotes.
 fn dataset(strategy: &str) -> DatasetSpec {
@@ -46,6 +48,7 @@ fn live_only() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!("live_only_reduce", live::reduce(&shape));
     insta::assert_snapshot!("live_only_apply", live::apply(&shape));
@@ -57,6 +60,7 @@ fn milestoned_with_all_versions() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!("milestoned_reduce", milestoned::reduce(&shape));
     insta::assert_snapshot!("milestoned_close", milestoned::close(&shape));
@@ -69,6 +73,7 @@ fn milestoned_with_the_last_version_of_a_batch() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!("last_per_batch_close", milestoned::close(&shape));
     insta::assert_snapshot!("last_per_batch_apply", milestoned::apply(&shape));
@@ -80,6 +85,7 @@ fn without_a_key() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!(
         "append_events_create",
@@ -104,6 +110,7 @@ fn staging() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!(
         "events_create",
@@ -136,6 +143,7 @@ fn missing_rows() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!("missing_marks", missing::marks(&[shape], &stream));
     insta::assert_snapshot!(
@@ -155,6 +163,7 @@ fn fill_and_quarantine() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     insta::assert_snapshot!("fill_prepare", fill::prepare(&shape));
     insta::assert_snapshot!(
@@ -178,6 +187,7 @@ fn truncates() {
     let shape = Shape {
         dataset: &dataset,
         index: 0,
+        is_ranked: false,
     };
     let truncate = Truncate {
         topic: "shop.public.order_lines".to_owned(),
@@ -196,5 +206,35 @@ fn truncates() {
     insta::assert_snapshot!(
         "truncate_ignore",
         truncate::execute(&shape, OnTruncate::Ignore, &[truncate])
+    );
+}
+
+#[test]
+fn keys_that_change_at_once() {
+    let dataset = dataset(r#"{"milestoned": {"versions": "all"}}"#);
+    let mut shape = Shape {
+        dataset: &dataset,
+        index: 0,
+        is_ranked: false,
+    };
+    insta::assert_snapshot!("taken_rank", taken::rank(&shape, OnTruncate::CloseAll));
+    insta::assert_snapshot!(
+        "taken_whole",
+        taken::whole(&shape, SourcePosition::Postgres)
+    );
+    shape.is_ranked = true;
+    insta::assert_snapshot!("taken_reduce", milestoned::reduce(&shape));
+}
+
+#[test]
+fn topics() {
+    let dataset = dataset("\"live-only\"");
+    insta::assert_snapshot!(
+        "generation_look",
+        generation::look(
+            std::slice::from_ref(&dataset),
+            Some(&dataset.merge),
+            SourcePosition::Postgres
+        )
     );
 }
