@@ -9,9 +9,3 @@ alter table milepost.batches add column rows_healed bigint not null default 0;
 alter table milepost.batch_datasets add column rows_healed bigint not null default 0;
 comment on column milepost.batches.rows_healed is
     'Rows closed because a complete snapshot does not have them. No staged row says so: they are in no class of staged rows.';
-
--- What a topic partition is recognised by: the row at the watermark (`watermark_row` -> 'staged') and the lowest staged one.
-
-alter table milepost.positions add column lowest_offset bigint, add column lowest_row jsonb;
-comment on column milepost.positions.lowest_row is
-    'What the row at lowest_offset, the lowest staged one, is recognised by: a topic that was made again has another there.';
