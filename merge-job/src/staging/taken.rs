@@ -50,6 +50,8 @@ pub fn prepare(shape: &Shape<'_>) -> String {
 /// that are there already, is left in its order. An event that may be a replay changes no level, and goes with the delete
 /// that it repeats.
 ///
+/// Deletes and creates are paired by windows, not by joins: of how many there are the planner knows nothing.
+///
 /// Behind a truncate that closes everything (`x_epoch`) no key has a row.
 ///
 /// `$1` to `$5`: topic, partition, commit position, row position and transaction of rows at watermarks that are deletes:
@@ -97,21 +99,19 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
                                                                 when x_op = 'c' and not x_took then x_begin + x_before = 0 else true end)\n                                                           \
                                                      over (partition by {keys}, x_one) as x_sound\n    \
              from begun\n\
-         ), met as materialized (\n  \
+         ), met as (\n  \
            select *, x_took and x_level > 0 as x_takes, x_op = 'd' and not x_doubt and x_level > 1 as x_late,\n         \
-                  count(*) filter (where x_took and x_level > 0) over k as x_nth_take,\n         \
-                  count(*) filter (where x_op = 'd' and not x_doubt and x_level > 1) over k as x_nth_late\n    \
+                  count(*) filter (where x_took and x_level > 0) over k as x_takers,\n         \
+                  count(*) filter (where x_op = 'd' and not x_doubt and x_level > 1) over k as x_lates\n    \
              from level where x_sound window k as (partition by {keys}, x_one order by x_off)\n\
          ), pair as (\n  \
-           select d.t, d.x_topic, d.x_part, {keys_d}, d.x_row, d.x_tx, 2 * c.x_off - 1 as x_rank\n    \
-             from met d join met c on {same} and d.x_one = c.x_one and d.x_nth_late = c.x_nth_take and d.x_late and c.x_takes\n\
+           select *, case when x_late then 2 * max(x_off) filter (where x_takes)\n                                           \
+                       over (partition by {keys}, x_one, case when x_takes then x_takers when x_late then x_lates else 0 end) - 1 end as x_place\n    \
+             from met\n\
+         ), again as materialized (\n  \
+           select t, max(x_place) over (partition by {keys}, x_one, x_topic, x_part, x_row) as x_rank from pair where x_op = 'd'\n\
          ), ranked as (\n  \
-           update {events} e set x_rank = p.x_rank\n    \
-             from (select t, x_rank from pair\n           \
-                   union all\n           \
-                   select e.t, p.x_rank from event e join pair p on {again} and e.x_topic = p.x_topic and e.x_part = p.x_part\n                     \
-                      and e.x_op = 'd' and e.x_doubt and e.x_row is not distinct from p.x_row and e.x_tx is not distinct from p.x_tx) p\n   \
-            where e.ctid = p.t\n\
+           update {events} e set x_rank = a.x_rank from again a where e.ctid = a.t and a.x_rank is not null\n\
          )\n\
          select exists (select from begun b join last l on b.x_topic = l.x_topic and b.x_part = l.x_part\n                            \
                          and b.x_commit = l.x_commit and b.x_tx is not distinct from l.x_tx where b.x_begin + b.x_sum > 1) as open,\n       \
@@ -126,9 +126,6 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
         },
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "e.", None),
-        keys_d = shape.keys("d."),
-        same = shape.same_key("d.", "c."),
-        again = shape.same_key("e.", "p."),
     )
 }
 

@@ -282,3 +282,30 @@ fn what_does_not_fit_is_set_aside_and_not_superseded_by_the_delete_before_it() {
         "open 4"
     );
 }
+
+/// A statement that moves every key on, of more rows than anybody would try pair by pair.
+#[test]
+fn a_whole_table_may_move_on() {
+    const ROWS: i64 = 20_000;
+    let mut things = Things::begin(ALL, 1000);
+    let columns = "id, big, __op, __sequence, __lsn, __transaction_id, __transaction_total_order, __source_ts_us, __snapshot, __connect_topic, __connect_partition, __connect_offset";
+    things.database.run(&format!(
+        "insert into main_staging.shop__things ({columns})
+         select 10 + n, 'v' || n, 'c', '[\"10000\",\"' || 10000 + n || '\"]', 10000 + n, '5:1', n, 5, 'false', 't', 0, 3 + n
+           from generate_series(0, {ROWS} - 1) n;
+         insert into main_staging.shop__things ({columns})
+         select 10 + n + half, '{UNKNOWN}', case half when 0 then 'd' else 'c' end, '[\"1000000\",\"' || 1000000 + n || '\"]',
+                1000000 + n, '6:1', 2 * n + half, 6, 'false', 't', 0, 3 + {ROWS} + 2 * n + half
+           from generate_series(0, {ROWS} - 1) n, generate_series(0, 1) half"
+    ));
+    things.offset = 3 + 3 * ROWS;
+    things.stage(&[(90_000, 1, "c", 9, "i")]);
+    things.merge();
+    assert_eq!(
+        things.database.value(&format!(
+            "select count(*) || ' ' || count(*) filter (where big = 'v' || id - 11) from main.shop__things
+              where dp_out is null and id > 10 and id <= 10 + {ROWS}"
+        )),
+        format!("{ROWS} {ROWS}")
+    );
+}

@@ -51,3 +51,31 @@ fn a_stream_that_version_1_published_merges_on() {
         );
     }
 }
+
+#[test]
+fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on() {
+    let spec = shop::stream(Strategy::LiveOnly);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut history = History::with(&spec, crate::seed(), Settings::default());
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+
+    database.run(
+        "alter table milepost.positions drop column lowest_offset, drop column lowest_row;
+         update milepost.positions set watermark_row = watermark_row - 'staged';
+         delete from milepost.schema_version where version > 2",
+    );
+    stage::round(&mut database, &spec, &history.round(30));
+    let run = Job::merge(database.url(), &spec).run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(run.stderr.contains("run `merge-job migrate`"), "{run}");
+    Job::new(database.url()).args(["migrate"]).succeed();
+    Job::merge(database.url(), &spec).succeed();
+    assert_eq!(
+        database.value(
+            "select count(*) from milepost.positions where watermark_row -> 'staged' is null or lowest_row is null"
+        ),
+        "0"
+    );
+}
