@@ -188,10 +188,16 @@ impl<'a> Look<'a> {
 
     /// What a partition is to the rows that were merged.
     pub(crate) fn of(&self, part: &Part, seen: &Seen) -> Generation {
-        let beside = self
-            .known
-            .iter()
-            .any(|(own, position)| own.0 == part.0 && position.recognised.is_some());
+        // Without a key a topic has one partition, whatever a person says: another one is refused where rows are read.
+        let has_key = self
+            .spec
+            .datasets
+            .get(part.0)
+            .is_none_or(|dataset| !dataset.key.is_empty());
+        let mut known = self.known.iter();
+        let beside = known.any(|(own, position)| {
+            own.0 == part.0 && (has_key || own.1 != part.1) && position.recognised.is_some()
+        });
         generation::judge(self.known(part), beside, seen)
     }
 

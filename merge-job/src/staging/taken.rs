@@ -48,7 +48,7 @@ pub fn prepare(shape: &Shape<'_>) -> String {
 /// `x_level` is how many rows the key has at the source before an event, in its transaction (`x_one`): one more after a
 /// create, one less after a delete. A transaction whose levels cannot be, because deletes were lost or creates are of rows
 /// that are there already, is left in its order. An event that may be a replay changes no level, and goes with the delete
-/// that it repeats.
+/// that it repeats; but where rows have no place (Oracle) every row of a transaction may be one, and counts.
 ///
 /// Deletes and creates are paired by windows, not by joins: of how many there are the planner knows nothing.
 ///
@@ -65,9 +65,9 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
     let keys = shape.keys("");
     format!(
         "with event as materialized (\n  \
-           select e.t, {keys}, x_epoch, x_topic, x_part, x_off, x_op, x_commit, x_row, x_tx, x_doubt,\n         \
+           select e.t, {keys}, x_epoch, x_topic, x_part, x_off, x_op, x_commit, x_row, x_tx, x_doubt and x_row is not null as x_doubt,\n         \
                   case when x_op = 'r' then x_off else -1 end as x_read,\n         \
-                  coalesce(x_op = 'c' and not x_doubt and case when lag(x_off) over w is null\n                    \
+                  coalesce(x_op = 'c' and not (x_doubt and x_row is not null) and case when lag(x_off) over w is null\n                    \
                              then b.commit = x_commit and b.place is not distinct from x_row and b.tx is not distinct from x_tx\n                    \
                              else lag(x_op) over w = 'd' and lag(x_commit) over w = x_commit\n                         \
                                and lag(x_row) over w is not distinct from x_row and lag(x_tx) over w is not distinct from x_tx end, false) as x_took\n    \
@@ -109,7 +109,8 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
                        over (partition by {keys}, x_one, case when x_takes then x_takers when x_late then x_lates else 0 end) - 1 end as x_place\n    \
              from met\n\
          ), again as materialized (\n  \
-           select t, max(x_place) over (partition by {keys}, x_one, x_topic, x_part, x_row) as x_rank from pair where x_op = 'd'\n\
+           select t, case when x_doubt then max(x_place) over (partition by {keys}, x_one, x_topic, x_part, x_row) else x_place end as x_rank\n    \
+             from pair where x_op = 'd'\n\
          ), ranked as (\n  \
            update {events} e set x_rank = a.x_rank from again a where e.ctid = a.t and a.x_rank is not null\n\
          )\n\

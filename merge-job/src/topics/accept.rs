@@ -1,5 +1,6 @@
 //! What a person says of a topic partition that a stream does not recognise.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use milepost_job_spec::TableRef;
@@ -11,7 +12,8 @@ use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::quarantine::entry;
 use crate::session::{Bound, Session};
-use crate::topics::find;
+use crate::staging::transaction::Part;
+use crate::topics::{Found, find};
 
 /// What is said of which partitions.
 #[derive(Debug, Clone)]
@@ -129,6 +131,12 @@ impl<'a> Own<'a> {
             let place = format!("topic `{}`, partition {partition}", acceptance.topic);
             let of = found.remove(&part);
             let known = of.as_ref().and_then(|of| of.position.as_ref());
+            if acceptance.meaning == Meaning::New && self.has_one_partition(&part.1, &found) {
+                return Err(Error::Usage(format!(
+                    "dataset `{}` has no key, so its topic has one partition, and that is known: see docs/operations.md",
+                    self.name
+                )));
+            }
             let merged = match (acceptance.meaning, known) {
                 (Meaning::New, Some(_)) => {
                     return Err(Error::Usage(format!(
@@ -175,6 +183,15 @@ impl<'a> Own<'a> {
             }
         }
         Ok(text)
+    }
+
+    /// Is it a dataset without a key, and a partition of the topic known?
+    fn has_one_partition(&self, topic: &str, found: &BTreeMap<Part, Found>) -> bool {
+        let dataset = self.stream.spec.datasets.get(self.index);
+        dataset.is_some_and(|dataset| dataset.key.is_empty())
+            && found.iter().any(|(part, found)| {
+                part.0 == self.index && part.1 == topic && found.position.is_some()
+            })
     }
 
     /// What a recreated partition leaves behind, at offsets that are those of other rows now. Refused while entries of it are

@@ -306,8 +306,17 @@ fn a_topic_of_several_partitions_is_refused_before_a_row_of_it_is_merged() {
     log.row("c", "'b', 1, null", (2, 20, 1));
     log.database
         .run("update main_staging.shop__events set __connect_partition = 1 where word = 'b'");
-    assert_eq!(log.merge(&[]).code, i32::from(Outcome::Findings.code()));
+    let run = log.merge(&[]);
+    assert_eq!(run.code, i32::from(Outcome::Findings.code()), "{run}");
+    assert!(run.stderr.contains("has several partitions"), "{run}");
     assert_eq!(log.appended(), "a:c");
+    let accept = Job::new(log.database.url())
+        .args(["topics", "accept", "--platform", "main", "--store", "shop"])
+        .args(["--dataset", "events", "--topic", "t.events"])
+        .args(["--partition", "1", "--as", "new", "--yes"])
+        .run();
+    assert_eq!(accept.code, i32::from(Outcome::Usage.code()), "{accept}");
+    assert!(accept.stderr.contains("one partition"), "{accept}");
 }
 
 #[test_case("delete from main.shop__events where ctid = (select min(ctid) from main.shop__events)"; "a lost row")]

@@ -314,7 +314,12 @@ fn play(case: &Case) {
                 mirror.follow_replay(&mut database);
             }
         }
-        assert!(mirror.is_caught_up(), "rows are left over: {last_run}");
+        // A row that an ignored truncate left behind looks like one whose key is taken, until a later transaction comes.
+        let may_wait = case.truncate == OnTruncate::Ignore && case.settings.truncates > 0.0;
+        assert!(
+            mirror.is_caught_up() || may_wait && last_run.contains("waiting for the rest"),
+            "rows are left over: {last_run}"
+        );
         if case.settings.restarts == 0.0 && case.multi_dataset {
             mirror.transactions_are_whole();
         }

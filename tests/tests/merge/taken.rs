@@ -1,7 +1,7 @@
 //! Keys that change at once: a source that checks its constraint late has rows take keys that others still have.
 
 use acceptance::{Cluster, Database, Job, publish_model, shop};
-use milepost_job_spec::{Strategy, StreamSpec, Versions};
+use milepost_job_spec::{SourcePosition, Strategy, StreamSpec, Versions};
 use test_case::test_case;
 
 const LIVE: Strategy = Strategy::LiveOnly;
@@ -223,6 +223,46 @@ fn a_batch_time_shows_the_keys_before_and_after() {
     };
     assert_eq!(as_of(&mut things, 1), "1=a 2=b 3=c");
     assert_eq!(as_of(&mut things, 2), "1=b 2=a 3=c");
+}
+
+/// A source whose log has no place of a row in its transaction.
+#[test_case(SWAP, &["a", "b"], "1=b 2=a 3=c"; "swap")]
+#[test_case(SHIFT, &["a", "b", "c"], "2=a 3=b 4=c"; "shift")]
+#[test_case(THEN_DELETED, &["a", "b"], "1=b 3=c"; "then deleted")]
+#[test_case(MOVED_ON, &["a", "a"], "2=b 3=c 6=a"; "moved on")]
+fn without_a_place_the_halves_of_a_key_change_are_side_by_side(
+    events: &[Event],
+    values: &[&str],
+    live: &str,
+) {
+    let mut things = Things::begin(ALL, 1000);
+    things.database = Cluster::shared().database();
+    things.spec.source = SourcePosition::Oracle;
+    things.publish(1);
+    let rows = [
+        (1, 1, "c", 1, "a"),
+        (1, 2, "c", 2, "b"),
+        (1, 3, "c", 3, "c"),
+    ];
+    let mut values = values.iter();
+    for (offset, (transaction, _, op, id, big)) in rows.iter().chain(events).enumerate() {
+        // Nothing is filled across keys: the source sends every value.
+        let big = if *big == UNKNOWN {
+            values.next().expect("each new key has its value")
+        } else {
+            big
+        };
+        things.database.run(&format!(
+            "insert into main_staging.shop__things (id, big, __op, __source_commit_scn, __transaction_id, __source_ts_us, __snapshot,
+                 __connect_topic, __connect_partition, __connect_offset)
+             values ({id}, '{big}', '{op}', '{transaction}', 't{transaction}', {transaction}, 'false', 't', 0, {offset})"
+        ));
+        if offset + 1 == rows.len() {
+            things.merge();
+        }
+    }
+    things.merge();
+    assert_eq!(things.live(), live);
 }
 
 /// A row of the merge table that the source has lost without a word looks like one whose key is taken.
