@@ -59,8 +59,9 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
                 restarts,
                 spoiled,
                 truncates,
-                // Rows that are missing, or there for no reason, look like ones whose key is taken.
-                permutations: if partitions == 2 || spoiled > 0.0 {
+                // Rows that are missing, or there for no reason, look like ones whose key is taken; and what a restarted connector
+                // delivers again of such a statement in a later batch is not told from news (docs/decisions/0006).
+                permutations: if partitions == 2 || spoiled + restarts > 0.0 {
                     0.0
                 } else {
                     permutations
