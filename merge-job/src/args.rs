@@ -112,6 +112,19 @@ pub(crate) enum TruncatePolicy {
     after_help = "Examples:\n  merge-job verify --platform main\n  merge-job verify --platform main --store shop --dataset customers --format json"
 )]
 pub(crate) struct VerifyArguments {
+    #[command(flatten)]
+    pub(crate) scope: ScopeArguments,
+    /// How findings are printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(crate) format: Format,
+    /// Print up to three keys per finding; keys are values of rows
+    #[arg(long)]
+    pub(crate) show_keys: bool,
+}
+
+/// A platform, a store of it, or a dataset of that.
+#[derive(Debug, Args)]
+pub(crate) struct ScopeArguments {
     /// The platform
     #[arg(long)]
     pub(crate) platform: String,
@@ -121,12 +134,6 @@ pub(crate) struct VerifyArguments {
     /// Only this dataset of the store
     #[arg(long, requires = "store")]
     pub(crate) dataset: Option<String>,
-    /// How findings are printed
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub(crate) format: Format,
-    /// Print up to three keys per finding; keys are values of rows
-    #[arg(long)]
-    pub(crate) show_keys: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -20,7 +20,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{
     Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments,
-    ReconcileViewsArguments, TruncatePolicy, VerifyArguments,
+    ReconcileViewsArguments, ScopeArguments, TruncatePolicy, VerifyArguments,
 };
 
 fn main() -> ExitCode {
@@ -156,9 +156,12 @@ async fn stopped() {
 
 async fn verify(arguments: VerifyArguments) -> Result<Outcome, Error> {
     let VerifyArguments {
-        platform,
-        store,
-        dataset,
+        scope:
+            ScopeArguments {
+                platform,
+                store,
+                dataset,
+            },
         format,
         show_keys,
     } = arguments;

@@ -175,7 +175,11 @@ fn fill_and_quarantine() {
     insta::assert_snapshot!("fill_last_images", fill::last_images(&shape, &stream, 1));
     insta::assert_snapshot!(
         "quarantine_mark_unfilled",
-        quarantine::mark_unfilled(&shape, &stream)
+        quarantine::mark_unfilled(&shape, &stream, false)
+    );
+    insta::assert_snapshot!(
+        "quarantine_mark_unfilled_behind_truncates",
+        quarantine::mark_unfilled(&shape, &stream, true)
     );
     insta::assert_snapshot!("quarantine_keep", quarantine::keep(&shape));
     insta::assert_snapshot!("quarantine_reopen", quarantine::reopen(&shape));
@@ -207,6 +211,7 @@ fn truncates() {
         "truncate_ignore",
         truncate::execute(&shape, OnTruncate::Ignore, &[truncate])
     );
+    insta::assert_snapshot!("truncate_take_back", truncate::take_back(&shape));
 }
 
 #[test]

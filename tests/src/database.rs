@@ -38,6 +38,17 @@ impl Database {
         self.url.rsplit('/').next().unwrap_or_default()
     }
 
+    /// Where its server listens.
+    pub(crate) fn port(&self) -> u16 {
+        let address = self.url.rsplit('@').next().unwrap_or_default();
+        let port = address
+            .split('/')
+            .next()
+            .and_then(|host| host.rsplit(':').next());
+        port.and_then(|port| port.parse().ok())
+            .expect("the URL of a test database has a port")
+    }
+
     /// Another connection to the same database.
     #[must_use]
     pub fn again(&self) -> Self {

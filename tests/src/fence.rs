@@ -8,6 +8,8 @@ pub(crate) struct Fences {
     highest: BTreeMap<(String, i32), Position>,
     /// The changes of this batch: a row position has each key and operation once.
     batch: BTreeSet<(String, i32, Position, Op, Option<Key>)>,
+    /// Where the partitions stood before it.
+    before: BTreeMap<(String, i32), Position>,
 }
 
 /// Commit position, row position, order in the transaction; none is below all.
@@ -45,10 +47,12 @@ impl Fences {
             row.op,
             key.cloned(),
         );
-        let again = !self.batch.insert(change);
+        // Whose key has a null is nobody known.
+        let is_known = key.is_some() || row.op == Op::Truncate;
+        let again = !self.batch.insert(change) && is_known;
         match highest {
             Some((c, l, _)) if (commit, lsn) < (c, l) => Standing::Replay,
-            Some(highest) if (commit, lsn, order) <= highest && again => Standing::Replay,
+            Some((c, l, _)) if (commit, lsn) == (c, l) && again => Standing::Replay,
             Some(highest) if (commit, lsn, order) <= highest => Standing::Doubtful,
             _ => Standing::News,
         }
@@ -57,5 +61,13 @@ impl Fences {
     /// Forgets the changes of the batch before.
     pub(crate) fn begin_batch(&mut self) {
         self.batch.clear();
+        self.before.clone_from(&self.highest);
+    }
+
+    /// Does the row stand at the fence of the batch?
+    pub(crate) fn is_at(&self, row: &StagedRow) -> bool {
+        let before = self.before.get(&(row.topic.clone(), row.partition));
+        let place = row.position().map(|(commit, lsn, _)| (commit, lsn));
+        place.is_some() && before.copied().flatten().map(|(c, l, _)| (c, l)) == place
     }
 }

@@ -24,6 +24,7 @@ pub mod stack;
 pub mod stage;
 mod taken;
 mod version;
+mod wire;
 
 pub use database::Database;
 pub use job::{Job, Run, binary, publish, publish_model, write_plan};
@@ -31,3 +32,4 @@ pub use mirror::Mirror;
 pub use postgres::Cluster;
 pub use reference_merge::Reference;
 pub use version::{Counts, Version};
+pub use wire::{Fault, Wire};

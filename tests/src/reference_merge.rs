@@ -10,7 +10,7 @@ use crate::fence::{Fences, Standing};
 use crate::filled::filled;
 use crate::quarantine::Quarantine;
 use crate::resnapshot::Snapshot;
-use crate::taken::in_source_order;
+use crate::taken::{in_source_order, settle};
 use crate::version::{Counts, Event, Version, keeps_all, key_of};
 use crate::version::{is_one_change, truncate};
 
@@ -46,7 +46,8 @@ impl Reference {
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
         let last = std::mem::replace(&mut self.last, rows.last().map(|row| (*row).clone()));
         let judge = |row: &&StagedRow| self.fences.judge(row, key_of(spec, row).as_ref());
-        let standings: Vec<Standing> = rows.iter().map(judge).collect();
+        let mut standings: Vec<Standing> = rows.iter().map(judge).collect();
+        settle(spec, &self.live, &self.fences, rows, &mut standings);
         for place in in_source_order(spec, &self.live, last.as_ref(), rows, &standings) {
             let (row, standing) = (rows[place], standings[place]);
             let key = key_of(spec, row);

@@ -6,7 +6,7 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::quarantine::{self, Scope};
 use milepost_merge_job::session::Session;
 
-use super::{Format, confirmation};
+use super::{Format, ScopeArguments, confirmation};
 
 #[derive(Debug, Args)]
 pub(crate) struct QuarantineArguments {
@@ -29,15 +29,8 @@ enum QuarantineCommand {
     after_help = "Examples:\n  merge-job quarantine list --platform main\n  merge-job quarantine list --platform main --store shop --dataset customers --format json"
 )]
 struct ListArguments {
-    /// The platform
-    #[arg(long)]
-    platform: String,
-    /// Only this store
-    #[arg(long)]
-    store: Option<String>,
-    /// Only this dataset of the store
-    #[arg(long, requires = "store")]
-    dataset: Option<String>,
+    #[command(flatten)]
+    scope: ScopeArguments,
     /// How entries are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -105,10 +98,15 @@ impl QuarantineArguments {
         match self.command {
             QuarantineCommand::List(own) => {
                 let session = Session::connect(&config).await?;
+                let ScopeArguments {
+                    platform,
+                    store,
+                    dataset,
+                } = own.scope;
                 let scope = Scope {
-                    platform: own.platform,
-                    store: own.store,
-                    dataset: own.dataset,
+                    platform,
+                    store,
+                    dataset,
                     ids: None,
                 };
                 let listing = quarantine::list(&session, &scope, own.show_payload).await?;

@@ -6,7 +6,7 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::session::Session;
 use milepost_merge_job::topics::{self, Acceptance, Meaning};
 
-use super::{Format, confirmation};
+use super::{Format, ScopeArguments, confirmation};
 
 #[derive(Debug, Args)]
 pub(crate) struct TopicsArguments {
@@ -27,15 +27,8 @@ enum TopicsCommand {
     after_help = "Examples:\n  merge-job topics list --platform main\n  merge-job topics list --platform main --store shop --dataset customers --format json"
 )]
 struct ListArguments {
-    /// The platform
-    #[arg(long)]
-    platform: String,
-    /// Only this store
-    #[arg(long)]
-    store: Option<String>,
-    /// Only this dataset of the store
-    #[arg(long, requires = "store")]
-    dataset: Option<String>,
+    #[command(flatten)]
+    scope: ScopeArguments,
     /// How partitions are printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -62,7 +55,7 @@ struct AcceptArguments {
     #[arg(long)]
     topic: String,
     /// The partition; may be given more than once
-    #[arg(long = "partition", value_name = "N", required = true)]
+    #[arg(long = "partition", value_name = "N", required = true, value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
     /// What it is
     #[arg(long = "as", value_enum)]
@@ -90,8 +83,13 @@ impl TopicsArguments {
         match self.command {
             TopicsCommand::List(own) => {
                 let session = Session::connect(&config).await?;
-                let (store, dataset) = (own.store.as_deref(), own.dataset.as_deref());
-                let listing = topics::list(&session, &own.platform, store, dataset).await?;
+                let ScopeArguments {
+                    platform,
+                    store,
+                    dataset,
+                } = own.scope;
+                let (store, dataset) = (store.as_deref(), dataset.as_deref());
+                let listing = topics::list(&session, &platform, store, dataset).await?;
                 Ok(match own.format {
                     Format::Human => listing.to_text(),
                     Format::Json => listing.to_json(),
@@ -103,7 +101,7 @@ impl TopicsArguments {
                     store: own.store,
                     dataset: own.dataset,
                     topic: own.topic,
-                    partitions: own.partitions,
+                    partitions: own.partitions.into_iter().collect(),
                     meaning: match own.meaning {
                         Is::New => Meaning::New,
                         Is::Recreated => Meaning::Recreated,

@@ -27,7 +27,7 @@ pub(super) async fn cut(
         sql,
         values,
     };
-    let (rows, seen) = look.beside(batch.session, first).await?;
+    let (rows, seen) = look.along_with(batch.session, first).await?;
     look.judge(&seen)?;
     Ok(rows)
 }
@@ -70,7 +70,7 @@ pub(super) async fn survey(
         );
     }
     let look = Look::new(spec, known(&cut.open), highs);
-    let (rows, seen) = look.beside(batch.session, first).await?;
+    let (rows, seen) = look.along_with(batch.session, first).await?;
     look.judge(&seen)?;
     let fresh: Vec<&Part> = seen
         .keys()
@@ -140,7 +140,7 @@ impl<'a> Look<'a> {
     }
 
     /// Runs a query and, behind it, the look.
-    async fn beside(
+    async fn along_with(
         &self,
         session: &crate::session::Session,
         first: Query<'_>,

@@ -231,9 +231,9 @@ impl Reach {
     #[must_use]
     pub fn goes_beyond(&self, truncate: &Truncate) -> bool {
         match self {
-            Self::Usual => true,
+            Self::Usual | Self::Whole(_) => true,
             Self::Before(_, bound) => truncate.is_before(bound),
-            Self::Snapshot | Self::Whole(_) => false,
+            Self::Snapshot => false,
         }
     }
 }

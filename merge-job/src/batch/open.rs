@@ -7,7 +7,7 @@ use tokio_postgres::SimpleQueryRow;
 
 use crate::batch::{Batch, Open};
 use crate::control::position::{Deleted, Fence, Position, Recognised};
-use crate::control::stream::Stream;
+use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::session::Session;
 use crate::staging::end;
@@ -27,8 +27,7 @@ const MAX_ENDS: usize = 5000;
 
 /// Begins the transaction, locks the stream and reads its progress, in one round trip.
 ///
-/// The lock is a statement of its own: whatever is read comes from later statements, whose snapshots are younger. The rows
-/// of the datasets are locked too: a store that becomes one stream, or ceases to be one, has two control rows for a while.
+/// What is locked: [`stream::lock()`].
 pub(super) async fn open<'a>(
     session: &'a Session,
     stream: &'a Stream,
@@ -45,13 +44,11 @@ pub(super) async fn open<'a>(
             table = table.quoted()
         )
     });
+    let lock = stream::lock(id);
     let positions = positions(id);
     let script = format!(
         "begin; {SETTINGS};\n\
-         select 'lock' from milepost.streams where id = {id} for no key update nowait;\n\
-         select 'dataset' from milepost.datasets d join milepost.streams s on d.platform = s.platform and d.store = s.store\n  \
-          where s.id = {id} and (s.dataset is null or d.dataset = s.dataset)\n  \
-          order by d.dataset for no key update of d nowait;\n\
+         {lock};\n\
          select 'stream', s.batch_number::text, (extract(epoch from clock_timestamp()) * 1000000)::bigint::text,\n       \
                 (select (extract(epoch from max(d.last_batch_time)) * 1000000)::bigint::text from milepost.datasets d\n         \
                   where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)),\n       \
@@ -64,13 +61,7 @@ pub(super) async fn open<'a>(
     let rows = session
         .script("lock the stream and read its progress", &script)
         .await
-        .map_err(|error| {
-            if error.sqlstate() == Some("55P03") {
-                Error::Held(stream.spec.stream.to_string())
-            } else {
-                error
-            }
-        })?;
+        .map_err(|error| stream::held(error, stream))?;
     let state = decode(stream, &rows)?;
     Ok(Batch {
         session,

@@ -2,6 +2,7 @@
 
 use tokio_postgres::types::Type;
 
+use crate::batch::merged_before::recount_doubtful;
 use crate::batch::prepare::Judged;
 use crate::batch::{Attempt, Batch, Cut, Open, Reach};
 use crate::control::position::Position;
@@ -20,12 +21,17 @@ pub(super) async fn rank(
     attempt: &Attempt,
 ) -> Result<(), Error> {
     let session = batch.session;
-    session
-        .script("make room for ranks", &taken::prepare(&dataset.shape))
-        .await?;
     let (mut topics, mut partitions) = (vec![], vec![]);
     let (mut commits, mut places, mut transactions) = (vec![], vec![], vec![]);
+    let (mut fence_topics, mut fence_partitions) = (vec![], vec![]);
+    let (mut fence_commits, mut fence_places) = (vec![], vec![]);
     for Slice { position, .. } in &batch.state.slices[&dataset.shape.index] {
+        if let Some(fence) = &position.fence {
+            fence_topics.push(position.topic.as_str());
+            fence_partitions.push(position.partition);
+            fence_commits.push(fence.commit);
+            fence_places.push(fence.row);
+        }
         if let Some(deleted) = &position.deleted {
             topics.push(position.topic.as_str());
             partitions.push(position.partition);
@@ -47,12 +53,21 @@ pub(super) async fn rank(
                 (&commits, Type::INT8_ARRAY),
                 (&places, Type::INT8_ARRAY),
                 (&transactions, Type::TEXT_ARRAY),
+                (&fence_topics, Type::TEXT_ARRAY),
+                (&fence_partitions, Type::INT4_ARRAY),
+                (&fence_commits, Type::INT8_ARRAY),
+                (&fence_places, Type::INT8_ARRAY),
             ],
         )
         .await?;
     dataset.shape.is_ranked = true;
     batch.ranked.insert(dataset.shape.index);
     let is_single = batch.stream.spec.stream.dataset.is_some();
+    let settled = rows.first().map_or(0, |row| row.get::<_, i64>("settled"));
+    if settled > 0 {
+        dataset.counts.replayed += u64::try_from(settled).unwrap_or(0);
+        recount_doubtful(batch, dataset).await?;
+    }
     match rows.first() {
         Some(row) if is_single && attempt.reach == Reach::Usual && row.get("open") => {
             Err(Error::Split(Split {

@@ -91,13 +91,24 @@ pub(super) async fn fill(batch: &Batch<'_, Cut>, judged: &mut [Judged<'_>]) -> R
     }
     let mark: Vec<String> = open
         .iter()
-        .map(|dataset| quarantine::mark_unfilled(&dataset.shape, stream))
+        .map(|dataset| {
+            quarantine::mark_unfilled(&dataset.shape, stream, dataset.truncated.is_some())
+        })
         .collect();
     let counts = session
         .script_counts("mark what cannot be filled", &mark.join(";\n"))
         .await?;
     for (dataset, count) in open.iter_mut().zip(counts) {
         dataset.set_aside += count;
+        if count > 0 && dataset.truncated.is_some() {
+            session
+                .execute(
+                    "take back deletes of what is set aside",
+                    &staged::take_back(&dataset.shape),
+                    &[],
+                )
+                .await?;
+        }
     }
     Ok(())
 }

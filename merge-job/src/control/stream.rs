@@ -132,16 +132,33 @@ pub async fn published(
 /// # Errors
 /// [`Error::Held`] if another run holds it.
 pub async fn hold(session: &Session, stream: &Stream) -> Result<(), Error> {
-    let lock = format!(
-        "begin; select from milepost.streams where id = {} for no key update nowait",
-        stream.id
-    );
-    match session.script("lock the stream", &lock).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.sqlstate() == Some("55P03") => {
-            Err(Error::Held(stream.spec.stream.to_string()))
-        }
-        Err(error) => Err(error),
+    let script = format!("begin; {}", lock(stream.id));
+    session
+        .script("lock the stream", &script)
+        .await
+        .map(drop)
+        .map_err(|error| held(error, stream))
+}
+
+/// The statements that lock a stream for whatever changes its tables or its progress: its control row, and the rows of its
+/// datasets, because a store that becomes one stream, or ceases to be one, has two control rows for a while.
+///
+/// They are statements of their own: whatever is read comes from later ones, whose snapshots are younger.
+pub(crate) fn lock(id: i64) -> String {
+    format!(
+        "select 'lock' from milepost.streams where id = {id} for no key update nowait;\n\
+         select 'dataset' from milepost.datasets d join milepost.streams s on d.platform = s.platform and d.store = s.store\n  \
+          where s.id = {id} and (s.dataset is null or d.dataset = s.dataset)\n  \
+          order by d.dataset for no key update of d nowait"
+    )
+}
+
+/// A lock that was not free reads as what it is.
+pub(crate) fn held(error: Error, stream: &Stream) -> Error {
+    if error.sqlstate() == Some("55P03") {
+        Error::Held(stream.spec.stream.to_string())
+    } else {
+        error
     }
 }
 

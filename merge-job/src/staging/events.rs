@@ -228,9 +228,11 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
          {STATE_VALID}::smallint as x_state, false as x_doubt, {} as x_refused",
         refused(shape, &uncast)
     );
-    if shape.dataset.strategy.is_append() {
-        list.push_str(", null::bigint as x_number");
-    }
+    list.push_str(if shape.dataset.strategy.is_append() {
+        ", null::bigint as x_number"
+    } else {
+        ", null::bigint as x_rank"
+    });
     for (place, column) in shape.columns() {
         let staged = format!("s.{}", column.staged_as.quoted());
         let cast = column.staging_type != column.merge_type;
@@ -466,16 +468,18 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
         let events = shape.events();
         let back = (before..before + slices).map(|slice| {
             let value = |n: usize| format!("${}", 1 + slice * SURVEY_VALUES_PER_SLICE + n);
-            // Without a key rows that share a position are told apart by their number.
-            let shared = if shape.dataset.strategy.is_append() {
-                format!(
-                    " or (x_commit, x_row) = (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w)",
-                    value(3),
-                    value(4)
-                )
+            // Without a key rows that share a position are told apart by their number; with one, a delete at the place of the
+            // row before is of a key change that came already.
+            let whose = if shape.dataset.strategy.is_append() {
+                "true"
             } else {
-                String::new()
+                "x_op = 'd'"
             };
+            let shared = format!(
+                " or {whose} and (x_commit, x_row) = (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w)",
+                value(3),
+                value(4)
+            );
             // The texts are compared only where there is a choice: that doubles the cost. The values are bound all the same.
             let here = format!(
                 "{} or (x_topic = {}::text and x_part = {}::integer)",

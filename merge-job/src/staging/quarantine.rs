@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use milepost_job_spec::StreamKey;
 
 use crate::sql::literal;
-use crate::staging::events::{STATE_QUARANTINED, STATE_VALID, Shape};
+use crate::staging::events::{STATE_QUARANTINED, STATE_TRUNCATE, STATE_VALID, Shape};
 
 /// The statement that marks rows which the merge table would refuse.
 #[must_use]
@@ -18,30 +18,39 @@ pub fn mark_refused(shape: &Shape<'_>) -> String {
 
 /// The statement that marks rows which cannot be filled: nothing is known of a value, or an earlier row of the key is
 /// in quarantine and no complete row came between. Open entries of
-/// earlier batches count as such a row before the first of this one.
+/// earlier batches count as such a row before the first of this one. A truncate that took effect (`truncated`) ends all that,
+/// also for keys that had no row then.
 ///
 /// Needs what [`crate::staging::fill::prepare`] added.
 #[must_use]
-pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey) -> String {
-    let events = shape.events();
+pub fn mark_unfilled(shape: &Shape<'_>, stream: &StreamKey, truncated: bool) -> String {
+    let events = if truncated {
+        format!(
+            "(select ctid, *, count(*) filter (where x_op = 't' and x_state = {STATE_TRUNCATE}) over (order by x_off) as x_epoch from {})",
+            shape.events()
+        )
+    } else {
+        format!("(select ctid, *, 0 as x_epoch from {})", shape.events())
+    };
     let keys = shape.keys("");
     let unknown = shape.any_unknown("");
     let order = shape.order("");
     format!(
-        "update {events} e set x_state = {STATE_QUARANTINED},\n       \
+        "update {own} e set x_state = {STATE_QUARANTINED},\n       \
            x_refused = 'an unchanged large value is not known here'\n  \
            from (select ctid as t,\n               \
-                        bool_or(bad) over (partition by {keys}, x_whole order by {order}) as poisoned\n          \
-                   from (select ctid, {keys}, {places},\n                        \
+                        bool_or(bad) over (partition by {keys}, x_epoch, x_whole order by {order}) as poisoned\n          \
+                   from (select ctid, {keys}, {places}, x_epoch,\n                        \
                                 x_state = {STATE_QUARANTINED} or (x_op <> 'd' and x_state = {STATE_VALID} and {unknown})\n                          \
-                                  or (x_before and x_number = 1 and x_need) as bad,\n                        \
+                                  or (x_before and x_number = 1 and x_epoch = 0 and x_need) as bad,\n                        \
                                 count(*) filter (where x_state = {STATE_VALID} and not x_need)\n                          \
                                   over (partition by {keys} order by {order}) as x_whole\n                   \
-                           from (select ctid, *,\n                                \
+                           from (select *,\n                                \
                                         row_number() over (partition by {keys} order by {order}) as x_number,\n                                \
                                         {set_aside} as x_before\n                           \
-                                   from {events} where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) o) b) f\n \
+                                   from {events} e where x_state in ({STATE_VALID}, {STATE_QUARANTINED})) o) b) f\n \
           where e.ctid = f.t and f.poisoned and e.x_need and e.x_state = {STATE_VALID}",
+        own = shape.events(),
         places = shape.places(""),
         set_aside = has_entry(shape, stream, ""),
     )

@@ -10,7 +10,8 @@ use crate::staging::events::{STATE_REPLAY, STATE_VALID, Shape};
 /// this one. A row *at* the highest, of no higher order, is doubtful: several rows may share a row position (T45), and a
 /// connector that restarts inside a transaction counts its rows from 1 again (docs/decisions/0001), so it may be news.
 /// It is merged: if it is a replay its key stands as it left it, and nothing changes. Where the batch holds both deliveries
-/// there is no doubt: a row position has each key and operation once.
+/// there is no doubt: a row position has each key and operation once. Of keys with a null that is not known: none is merged,
+/// each is kept.
 ///
 /// Where rows have no row position the order decides, and where they have neither, every row of the last commit is doubtful.
 ///
@@ -33,7 +34,8 @@ pub fn mark(shape: &Shape<'_>) -> String {
              from {events}\n\
          ), judged as (\n  \
            select e.*, f.ts as fence_ts,\n    \
-                  e.place[2] >= 0 and row_number() over (partition by x_topic, x_part, epoch, place[1:2], x_op, {keys} order by x_off) > 1 as again,\n    \
+                  e.place[2] >= 0 and (x_op = 't' or row({keys}) is not null)\n                          \
+                     and row_number() over (partition by x_topic, x_part, epoch, place[1:2], x_op, {keys} order by x_off) > 1 as again,\n    \
                   greatest(max(e.place) over before,\n      \
                            case when e.epoch = 0 and f.commit >= 0 then array[f.commit, f.row, f.ord] end) as highest,\n    \
                   greatest(max(e.x_ts) over before, case when e.epoch = 0 then f.ts end) as newest\n    \
@@ -42,7 +44,7 @@ pub fn mark(shape: &Shape<'_>) -> String {
                              rows between unbounded preceding and 1 preceding)\n\
          ), replay as (\n  \
            select t, x_off, x_ts > newest as replaced, place[1:2] = highest[1:2] and not again and (place[2] >= 0 or place[3] < 0) as doubt from judged\n   \
-            where place is not null and highest is not null and place <= highest\n\
+            where place is not null and highest is not null and (place <= highest or again and place[1:2] = highest[1:2])\n\
          ), marked as (\n  \
            update {events} e set x_state = case when r.doubt then {STATE_VALID} else {STATE_REPLAY} end, x_doubt = r.doubt\n    \
              from replay r where e.ctid = r.t\n\

@@ -12,7 +12,7 @@
 use milepost_job_spec::{OnTruncate, SourcePosition};
 
 use crate::control::position::Position;
-use crate::staging::events::{STATE_VALID, Shape};
+use crate::staging::events::{STATE_REPLAY, STATE_VALID, Shape};
 use crate::staging::position;
 
 /// A transaction that is not whole in a batch, and took keys of rows that may still follow.
@@ -37,12 +37,6 @@ impl Split {
     }
 }
 
-/// The statement that makes room for ranks.
-#[must_use]
-pub fn prepare(shape: &Shape<'_>) -> String {
-    format!("alter table {} add column x_rank bigint", shape.events())
-}
-
 /// The statement that gives such deletes their rank. Replays are marked, nothing is set aside yet.
 ///
 /// `x_level` is how many rows the key has at the source before an event, in its transaction (`x_one`): one more after a
@@ -50,21 +44,50 @@ pub fn prepare(shape: &Shape<'_>) -> String {
 /// that are there already, is left in its order. An event that may be a replay changes no level, and goes with the delete
 /// that it repeats; but where rows have no place (Oracle) every row of a transaction may be one, and counts.
 ///
+/// A connector that was killed behind the last change of a transaction delivers its two halves again, counted from 1. Where
+/// the row of the new half stands live as that half left it, the change was merged (`settled`), and its old half is a replay:
+/// taken for news it would end the row that has the key now.
+///
 /// Deletes and creates are paired by windows, not by joins: of how many there are the planner knows nothing.
 ///
 /// Behind a truncate that closes everything (`x_epoch`) no key has a row.
 ///
 /// `$1` to `$5`: topic, partition, commit position, row position and transaction of rows at watermarks that are deletes:
-/// the new half of a key change may be the first row of the batch.
+/// the new half of a key change may be the first row of the batch. `$6` to `$9`: topic, partition, commit position and row
+/// position of the fences.
 ///
-/// Returns, for the transaction that ends the partition, whether it leaves a key with more than one row (`open`: the rest of
-/// it is not in the batch), its first offset, and its id.
+/// Returns how many old halves are replays and, for the transaction that ends the partition, whether it leaves a key with
+/// more than one row (`open`: the rest of it is not in the batch), its first offset, and its id.
 #[must_use]
 pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
     let events = shape.events();
     let keys = shape.keys("");
+    // An unchanged value is as it stands.
+    let fillable = shape.fillable();
+    let image: Vec<String> = shape
+        .columns()
+        .map(|(place, column)| {
+            if fillable.contains(&place) {
+                let stands = column.name.quoted();
+                format!("case when c.u{place} then l.{stands} else c.c{place} end")
+            } else {
+                format!("c.c{place}")
+            }
+        })
+        .collect();
     format!(
-        "with event as materialized (\n  \
+        "with settled as materialized (\n  \
+           select d.t\n    \
+             from (select ctid as t, x_topic, x_part, x_op, x_commit, x_row, x_tx, lead(ctid) over w as next, lead(x_op) over w as next_op,\n                 \
+                          lead(x_commit) over w as next_commit, lead(x_row) over w as next_row, lead(x_tx) over w as next_tx\n            \
+                     from {events} where x_state = {STATE_VALID} and x_op <> 't' window w as (partition by x_topic, x_part order by x_off)) d\n    \
+             join unnest($6::text[], $7::integer[], $8::bigint[], $9::bigint[]) f(topic, part, commit, place)\n      \
+               on f.topic = d.x_topic and f.part = d.x_part and f.commit = d.x_commit and f.place = d.x_row\n    \
+             join {events} c on c.ctid = d.next\n    \
+             join {live} l on {next_joined}\n   \
+            where d.x_op = 'd' and d.next_op = 'c' and d.next_commit = d.x_commit and d.next_row = d.x_row and d.next_tx is not distinct from d.x_tx\n     \
+              and record_image_eq(row({image}), row({names}))\n\
+         ), event as materialized (\n  \
            select e.t, {keys}, x_epoch, x_topic, x_part, x_off, x_op, x_commit, x_row, x_tx, x_doubt and x_row is not null as x_doubt,\n         \
                   case when x_op = 'r' then x_off else -1 end as x_read,\n         \
                   coalesce(x_op = 'c' and not (x_doubt and x_row is not null) and case when lag(x_off) over w is null\n                    \
@@ -73,7 +96,7 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
                                and lag(x_row) over w is not distinct from x_row and lag(x_tx) over w is not distinct from x_tx end, false) as x_took\n    \
              from (select ctid as t, *, {epoch} as x_epoch from {events}) e left join unnest($1::text[], $2::integer[], $3::bigint[], $4::bigint[], $5::text[]) b(topic, part, commit, place, tx)\n                \
                on b.topic = x_topic and b.part = x_part\n   \
-            where x_state = {STATE_VALID} and x_op <> 't'\n  \
+            where x_state = {STATE_VALID} and x_op <> 't' and e.t not in (select t from settled)\n  \
            window w as (partition by x_topic, x_part order by x_off)\n\
          ), last as (\n  \
            select x_topic, x_part, x_commit, x_tx from event order by x_topic desc, x_part desc, x_off desc limit 1\n\
@@ -112,21 +135,29 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
            select t, case when x_doubt then max(x_place) over (partition by {keys}, x_one, x_topic, x_part, x_row) else x_place end as x_rank\n    \
              from pair where x_op = 'd'\n\
          ), ranked as (\n  \
-           update {events} e set x_rank = a.x_rank from again a where e.ctid = a.t and a.x_rank is not null\n\
+           update {events} e set x_rank = a.x_rank, x_state = a.x_state, x_doubt = e.x_doubt and a.x_state = {STATE_VALID}\n    \
+             from (select t, x_rank, {STATE_VALID}::smallint as x_state from again where x_rank is not null\n           \
+                   union all select t, null, {STATE_REPLAY}::smallint from settled) a\n   \
+            where e.ctid = a.t\n\
          )\n\
-         select exists (select from begun b join last l on b.x_topic = l.x_topic and b.x_part = l.x_part\n                            \
+         select (select count(*) from settled) as settled,\n       \
+                exists (select from begun b join last l on b.x_topic = l.x_topic and b.x_part = l.x_part\n                            \
                          and b.x_commit = l.x_commit and b.x_tx is not distinct from l.x_tx where b.x_begin + b.x_sum > 1) as open,\n       \
                 l.x_topic as topic, l.x_part as part, l.x_tx as tx, l.x_commit as commit,\n       \
                 (select min(e.x_off) from event e where e.x_topic = l.x_topic and e.x_part = l.x_part and e.x_commit = l.x_commit\n                                                     \
                     and e.x_tx is not distinct from l.x_tx) as first\n  \
            from last l",
         epoch = match truncates {
-            OnTruncate::CloseAll =>
-                "count(*) filter (where x_op = 't') over (partition by x_topic, x_part order by x_off)",
-            OnTruncate::Fail | OnTruncate::Ignore => "0",
+            OnTruncate::CloseAll => format!(
+                "count(*) filter (where x_op = 't' and x_state = {STATE_VALID}) over (partition by x_topic, x_part order by x_off)"
+            ),
+            OnTruncate::Fail | OnTruncate::Ignore => "0".to_owned(),
         },
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "e.", None),
+        image = image.join(", "),
+        next_joined = shape.live_key("l.", "c.", None),
+        names = shape.names("l."),
     )
 }
 

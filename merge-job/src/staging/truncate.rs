@@ -137,6 +137,21 @@ fn delete_all(shape: &Shape<'_>, offset: i64) -> String {
     )
 }
 
+/// The statement that takes back deletes behind a delete: the row that they were of was set aside since. The staged delete is
+/// then the last of its key, and counts as what it did.
+#[must_use]
+pub fn take_back(shape: &Shape<'_>) -> String {
+    format!(
+        "delete from {events} where ctid in (\n  \
+           select t from (select ctid as t, x_topic, x_op, lag(x_op) over (partition by {keys} order by {order}) as x_before\n                   \
+                            from {events} where x_state = {STATE_VALID}) e\n   \
+            where x_topic is null and x_op = 'd' and x_before = 'd')",
+        events = shape.events(),
+        keys = shape.keys(""),
+        order = shape.order(""),
+    )
+}
+
 /// The statement that closes entries of the quarantine that stand before a truncate which took effect. `$1` the offset of
 /// the last one.
 #[must_use]

@@ -1,6 +1,6 @@
 //! What a person says of a topic partition that a stream does not recognise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use milepost_job_spec::TableRef;
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::quarantine::entry;
 use crate::session::{Bound, Session};
 use crate::staging::transaction::Part;
-use crate::topics::{Found, find};
+use crate::topics::{Found, State, find};
 
 /// What is said of which partitions.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub struct Acceptance {
     /// The topic.
     pub topic: String,
     /// Its partitions.
-    pub partitions: Vec<i32>,
+    pub partitions: BTreeSet<i32>,
     /// What they are.
     pub meaning: Meaning,
 }
@@ -131,9 +131,10 @@ impl<'a> Own<'a> {
             let place = format!("topic `{}`, partition {partition}", acceptance.topic);
             let of = found.remove(&part);
             let known = of.as_ref().and_then(|of| of.position.as_ref());
-            if acceptance.meaning == Meaning::New && self.has_one_partition(&part.1, &found) {
+            let is_one_of_many = acceptance.partitions.len() > 1 || self.knows(&part.1, &found);
+            if acceptance.meaning == Meaning::New && self.is_without_key() && is_one_of_many {
                 return Err(Error::Usage(format!(
-                    "dataset `{}` has no key, so its topic has one partition, and that is known: see docs/operations.md",
+                    "dataset `{}` has no key, so its topic has one partition, and no other is accepted: see docs/operations.md",
                     self.name
                 )));
             }
@@ -156,18 +157,20 @@ impl<'a> Own<'a> {
                 (&acceptance.topic, Type::TEXT),
                 (&partition, Type::INT4),
             ];
+            let state = of.as_ref().map(|of| State::of(of.generation).to_string());
+            let told = format!("{place} ({})", state.as_deref().unwrap_or("not staged"));
             let _ = match acceptance.meaning {
-                Meaning::New => writeln!(text, "{place}: new, merged from its first staged row on"),
+                Meaning::New => writeln!(text, "{told}: new, merged from its first staged row on"),
                 Meaning::Same => writeln!(
                     text,
-                    "{place}: the same, merged from offset {} on",
+                    "{told}: the same, merged from offset {} on",
                     merged + 1
                 ),
                 Meaning::Recreated => {
                     let old = self.old(session, &place, &values).await?;
                     writeln!(
                         text,
-                        "{place}: made again, {} and {} of the old one removed, merged from its first row on; merged rows stay; \
+                        "{told}: made again, {} and {} of the old one removed, merged from its first row on; merged rows stay; \
                          set the sink's consumer group to the beginning of the topic",
                         counted(old.staged, "staged row", "staged rows"),
                         counted(
@@ -185,13 +188,16 @@ impl<'a> Own<'a> {
         Ok(text)
     }
 
-    /// Is it a dataset without a key, and a partition of the topic known?
-    fn has_one_partition(&self, topic: &str, found: &BTreeMap<Part, Found>) -> bool {
+    fn is_without_key(&self) -> bool {
         let dataset = self.stream.spec.datasets.get(self.index);
         dataset.is_some_and(|dataset| dataset.key.is_empty())
-            && found.iter().any(|(part, found)| {
-                part.0 == self.index && part.1 == topic && found.position.is_some()
-            })
+    }
+
+    /// Is a partition of the topic known?
+    fn knows(&self, topic: &str, found: &BTreeMap<Part, Found>) -> bool {
+        found.iter().any(|(part, found)| {
+            part.0 == self.index && part.1 == topic && found.position.is_some()
+        })
     }
 
     /// What a recreated partition leaves behind, at offsets that are those of other rows now. Refused while entries of it are

@@ -3,9 +3,10 @@
 use acceptance::{Cluster, Database, Job, Run, compare, publish, shop};
 use milepost_job_spec::{
     DatasetSpec, ImageSource, ImageSourceKind, Input, Outcome, Strategy, StreamSpec, TableRef,
-    Versions,
 };
 use test_case::test_case;
+
+use crate::{ALL, LAST};
 
 mod interrupted;
 mod moment;
@@ -14,13 +15,6 @@ mod random;
 mod refused;
 mod switched;
 mod values;
-
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
 
 /// A stream whose tables are read from this database: each dataset from the table of its name in schema `public`.
 fn stream(source: &Database, mut datasets: Vec<DatasetSpec>) -> StreamSpec {

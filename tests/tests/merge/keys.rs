@@ -1,16 +1,11 @@
 //! Keys that change (T24): a delete of the old key and a create of the new one, with one place in the source's log.
 
 use acceptance::{Cluster, Database, Job, publish, shop};
-use milepost_job_spec::{Strategy, StreamSpec, Versions};
+use milepost_job_spec::{Strategy, StreamSpec};
 use test_case::test_case;
 
-const LIVE: Strategy = Strategy::LiveOnly;
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST, LIVE};
+
 const UNKNOWN: &str = "__debezium_unavailable_value";
 
 /// A table of the source whose keys change, and its staging.

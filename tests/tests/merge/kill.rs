@@ -19,7 +19,7 @@ const KILLS: usize = 8;
 
 /// A stream whose history needs every step: replays, values to fill, rows for the quarantine, closed versions; one of its
 /// datasets has no key.
-fn spec() -> StreamSpec {
+pub(crate) fn spec() -> StreamSpec {
     let mut spec = shop::stream(Strategy::Milestoned {
         versions: Versions::All,
     });
@@ -30,7 +30,7 @@ fn spec() -> StreamSpec {
 }
 
 /// A database in which that history is staged and nothing is merged.
-fn staged(spec: &StreamSpec) -> Database {
+pub(crate) fn staged(spec: &StreamSpec) -> Database {
     let settings = Settings {
         restarts: 0.1,
         spoiled: 0.03,
@@ -45,14 +45,14 @@ fn staged(spec: &StreamSpec) -> Database {
 
 /// What must be the same however often a run was cut short: live rows, and each key's versions in their order.
 #[derive(Debug, PartialEq, Eq)]
-struct Merged {
+pub(crate) struct Merged {
     versions: Vec<Vec<Version>>,
     classes: Vec<Option<String>>,
     quarantine: Vec<Vec<Option<String>>>,
 }
 
 impl Merged {
-    fn of(database: &mut Database, spec: &StreamSpec) -> Self {
+    pub(crate) fn of(database: &mut Database, spec: &StreamSpec) -> Self {
         let versions = |dataset: &DatasetSpec| {
             let versions = compare::versions(database, dataset);
             if !dataset.key.is_empty() {
@@ -86,7 +86,7 @@ impl Merged {
         }
     }
 
-    fn undisturbed(spec: &StreamSpec) -> Self {
+    pub(crate) fn undisturbed(spec: &StreamSpec) -> Self {
         let mut database = staged(spec);
         Job::merge(database.url(), spec).succeed();
         Self::of(&mut database, spec)
@@ -94,7 +94,7 @@ impl Merged {
 }
 
 /// Runs until the stream is merged; the lock of a run that died may hold for a moment.
-fn merge_until_done(database: &Database, spec: &StreamSpec) {
+pub(crate) fn merge_until_done(database: &Database, spec: &StreamSpec) {
     let until = Instant::now() + PATIENCE;
     loop {
         let run = Job::merge(database.url(), spec).run();

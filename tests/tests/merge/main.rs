@@ -2,7 +2,9 @@
 //!
 //! One test binary, so that one private cluster serves all of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use milepost_job_spec::{Strategy, Versions};
 
 mod append;
 mod bad_input;
@@ -26,6 +28,23 @@ mod taken;
 mod topics;
 mod truncate;
 mod version_before;
+mod wire;
+
+const LIVE: Strategy = Strategy::LiveOnly;
+const ALL: Strategy = Strategy::Milestoned {
+    versions: Versions::All,
+};
+const LAST: Strategy = Strategy::Milestoned {
+    versions: Versions::LastPerBatch,
+};
+
+/// How long a test goes on with new cases: `MILEPOST_TEST_SECONDS`, or so many seconds.
+fn budget(seconds: u64) -> Duration {
+    let given = std::env::var("MILEPOST_TEST_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Duration::from_secs(given.unwrap_or(seconds))
+}
 
 /// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.
 fn seed() -> u64 {

@@ -1,11 +1,10 @@
 //! What was wrong once, found by attacking the engine: each stays mended.
 
 use acceptance::{Cluster, Database, Job, publish, publish_model, shop};
-use milepost_job_spec::{PgIdent, Strategy, StreamSpec, Versions};
+use milepost_job_spec::{PgIdent, StreamSpec};
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
+use crate::ALL;
+
 const UNKNOWN: &str = "'__debezium_unavailable_value'";
 
 /// A stream of one dataset `things`: a key that is staged as text, a large text, and a document that may not cast.

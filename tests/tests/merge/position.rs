@@ -1,14 +1,10 @@
 //! Positions of every kind of source: order, replays, transactions, bounds; with rows made by hand, in the connectors' form.
 
 use acceptance::{Cluster, Database, Job, Run, publish, shop};
-use milepost_job_spec::{PgIdent, SourcePosition, Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{PgIdent, SourcePosition, StreamSpec, TableRef};
 use test_case::test_case;
 
 mod snapshot;
-
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
 
 /// A way in which a source numbers its transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +16,8 @@ enum Kind {
     Oracle,
 }
 use Kind::{MariaDb, MySqlFiles, MySqlGtids, Oracle, SqlServer};
+
+use crate::ALL;
 
 impl Kind {
     fn source(self) -> SourcePosition {

@@ -7,9 +7,8 @@ use milepost_simulator::{History, Settings, StagedRow};
 
 use crate::random::spec_of_types;
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
+use crate::ALL;
+
 const UNKNOWN: &str = "'__debezium_unavailable_value'";
 
 /// A stream of one dataset `things`: a key that is staged as text, a large text, and a code that may not be null.

@@ -1,11 +1,10 @@
 //! A connector that is killed inside a transaction delivers the rest of it again, with an END that counts the rest only.
 
 use acceptance::{Cluster, Database, Job, publish, publish_model, shop};
-use milepost_job_spec::{Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{StreamSpec, TableRef};
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
+use crate::ALL;
+
 /// The transaction has so many rows in table `one`, then in table `two`.
 const ROWS: [i64; 2] = [8, 2];
 

@@ -3,18 +3,13 @@
 use std::collections::BTreeSet;
 
 use acceptance::{Cluster, Database, Job, Mirror, publish, shop};
-use milepost_job_spec::{OnResnapshot, Strategy, StreamSpec, Versions};
+use milepost_job_spec::{OnResnapshot, Strategy, StreamSpec};
 use milepost_simulator::{Op, StagedRow};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use test_case::test_case;
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST};
 
 fn spec(strategy: Strategy, resnapshot: OnResnapshot, percent: u8) -> StreamSpec {
     let mut spec = shop::stream(strategy);

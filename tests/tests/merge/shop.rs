@@ -1,19 +1,13 @@
 //! Real events of `cdc-shop` through the real merge job, in random chunks: the truth of every checkpoint, exactly.
 
 use acceptance::{Cluster, Database, Job, compare, publish, shop, stage};
-use milepost_job_spec::{DatasetSpec, Strategy, StreamSpec, Versions};
+use milepost_job_spec::{DatasetSpec, Strategy, StreamSpec};
 use milepost_simulator::StagedRow;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use test_case::test_matrix;
 
-const LIVE: Strategy = Strategy::LiveOnly;
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST, LIVE};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Streams {

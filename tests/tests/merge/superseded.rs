@@ -2,11 +2,9 @@
 //! has them. Other sources are in `position.rs`.
 
 use acceptance::{Cluster, Database, Job, publish, shop};
-use milepost_job_spec::{Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{StreamSpec, TableRef};
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
+use crate::ALL;
 
 /// Two tables, `one` and `two`, and the ENDs of their transactions.
 struct Staging {

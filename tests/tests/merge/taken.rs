@@ -1,16 +1,11 @@
 //! Keys that change at once: a source that checks its constraint late has rows take keys that others still have.
 
 use acceptance::{Cluster, Database, Job, publish_model, shop};
-use milepost_job_spec::{SourcePosition, Strategy, StreamSpec, Versions};
+use milepost_job_spec::{SourcePosition, Strategy, StreamSpec};
 use test_case::test_case;
 
-const LIVE: Strategy = Strategy::LiveOnly;
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST, LIVE};
+
 const UNKNOWN: &str = "__debezium_unavailable_value";
 
 /// An event: the transaction and the place of the change in it, operation, key, large value.
@@ -281,19 +276,60 @@ fn a_key_of_a_row_that_is_gone_is_taken_when_the_transaction_is_over() {
     assert_eq!(things.live(), "2=a 3=z");
 }
 
-/// A connector that is killed delivers the rest of the transaction again, and its orders begin at 1.
+/// A truncate that nothing lets pass ends a batch that was drawn out to the end of such a transaction.
+#[test]
+fn what_is_before_a_truncate_is_merged_also_where_a_batch_was_drawn_out() {
+    for strategy in [LIVE, ALL, LAST] {
+        let mut things = Things::begin(strategy, 4);
+        things.stage(&[
+            (2, 1, "c", 5, "e"),
+            (3, 1, "t", 0, ""),
+            (4, 1, "d", 1, ""),
+            (4, 1, "c", 2, UNKNOWN),
+            (4, 2, "d", 2, ""),
+            (4, 2, "c", 1, UNKNOWN),
+            (5, 1, "u", 3, "z"),
+        ]);
+        things
+            .database
+            .run("update main_staging.shop__things set id = null, big = null where __op = 't'");
+        let run = Job::merge(things.database.url(), &things.spec).run();
+        assert_eq!(run.code, 1, "{run}");
+        assert!(run.stderr.contains("all before it is merged"), "{run}");
+        assert_eq!(things.live(), "1=a 2=b 3=c 5=e", "{strategy:?}");
+        Job::merge(things.database.url(), &things.spec)
+            .args(["--truncate", "ignore"])
+            .succeed();
+        assert_eq!(things.live(), "1=b 2=a 3=z 5=e", "{strategy:?}");
+        things.verifies();
+    }
+}
+
+/// A connector that is killed delivers the rest of the transaction again, and its orders begin at 1; or it went back further,
+/// and they are higher than those of the first delivery.
 #[test]
 fn a_delete_that_is_delivered_again_ends_nothing() {
     for strategy in [LIVE, ALL, LAST] {
         for again in [0, 2] {
-            let mut things = Things::begin(strategy, 1000);
-            things.stage(SWAP);
-            things.stage(&SWAP[again..]);
-            things.database.run(
-                "update main_staging.shop__things set __transaction_total_order = __connect_offset - 6 where __connect_offset > 6",
-            );
-            things.merge();
-            assert_eq!(things.live(), "1=b 2=a 3=c", "{strategy:?}, from {again}");
+            for (in_one_batch, orders) in [(true, -6), (false, -6), (true, 50), (false, 50)] {
+                let when = format!("{strategy:?}, from {again}, {in_one_batch}, {orders}");
+                let mut things = Things::begin(strategy, 1000);
+                things.stage(SWAP);
+                if !in_one_batch {
+                    things.merge();
+                }
+                things.stage(&SWAP[again..]);
+                things.database.run(&format!(
+                    "update main_staging.shop__things set __transaction_total_order = __connect_offset + {orders} where __connect_offset > 6",
+                ));
+                things.merge();
+                assert_eq!(things.live(), "1=b 2=a 3=c", "{when}");
+                // What comes next is news.
+                things.stage(&[(3, 1, "d", 2, ""), (3, 2, "u", 1, "z")]);
+                things.merge();
+                assert_eq!(things.live(), "1=z 3=c", "{when}");
+                things.verifies();
+            }
         }
     }
 }

@@ -3,17 +3,12 @@
 use std::collections::BTreeMap;
 
 use acceptance::{Cluster, Database, Job, Run, publish, shop};
-use milepost_job_spec::{OnResnapshot, Outcome, Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{OnResnapshot, Outcome, Strategy, StreamSpec, TableRef};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use test_case::test_case;
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST};
 
 /// A stream of one dataset `things` whose snapshots close what they do not have.
 fn things(strategy: Strategy) -> StreamSpec {
@@ -204,7 +199,7 @@ fn a_topic_that_was_made_again_stops_the_stream_and_starts_anew_when_a_person_sa
     assert_eq!(plan.code, 0, "{plan}");
     assert!(
         plan.stdout
-            .contains("9 staged rows and 0 closed quarantine entries of the old one removed"),
+            .contains("partition 0 (recreated): made again, 9 staged rows and 0 closed quarantine entries of the old one removed"),
         "{plan}"
     );
     assert!(
@@ -349,6 +344,8 @@ fn a_new_topic_or_partition_stops_the_stream_unless_it_was_announced() {
         "2",
         "--partition",
         "3",
+        "--partition",
+        "3",
         "--yes",
     ];
     assert_eq!(things.accept("new", &announced).code, 0);
@@ -380,6 +377,7 @@ fn partitions_that_a_first_batch_has_no_room_for_are_known() {
 #[test_case("new", &T0, "is known already"; "a known one is not new")]
 #[test_case("same", &["--topic", "t", "--partition", "4"], "nothing was merged from topic `t`, partition 4"; "an unknown one is not the same")]
 #[test_case("recreated", &["--topic", "other", "--partition", "0"], "nothing was merged from topic `other`"; "an unknown one is not recreated")]
+#[test_case("new", &["--topic", "t", "--partition=-1"], "-1 is not in 0.."; "no partition has a negative number")]
 fn what_cannot_be_said_of_a_partition_is_refused(meaning: &str, more: &[&str], words: &str) {
     let mut things = Things::of(ALL);
     things.deliver(0, &[create(1, "a", 10)]);

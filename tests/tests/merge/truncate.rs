@@ -1,16 +1,11 @@
 //! Truncates at the source (T26): what each policy does, and the way on where one stops the stream.
 
 use acceptance::{Cluster, Database, Job, Run, publish, shop};
-use milepost_job_spec::{OnTruncate, Outcome, Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{OnTruncate, Outcome, Strategy, StreamSpec, TableRef};
 use test_case::test_case;
 
-const LIVE: Strategy = Strategy::LiveOnly;
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST, LIVE};
+
 const UNKNOWN: &str = "__debezium_unavailable_value";
 
 /// Two tables of a source, `one` and `two`, and their staging.
@@ -247,6 +242,33 @@ fn no_value_is_filled_from_before_a_truncate_and_quarantine_ends_at_it() {
         "2 superseded, 3 superseded, 1 open"
     );
     source.verify();
+}
+
+/// A key that had no row when the table was truncated is not deleted there; what was set aside of it ends all the same.
+#[test_case(false; "in one batch")]
+#[test_case(true; "in a later batch")]
+fn behind_a_truncate_a_key_that_was_set_aside_takes_values_by_a_key_change(later: bool) {
+    for strategy in [LIVE, ALL, LAST] {
+        let mut source = Source::begin(strategy, OnTruncate::CloseAll, false);
+        source.transaction(&[("one", "c", "2, 'a', '{'")]);
+        if later {
+            source.succeed();
+        }
+        source.transaction(&[("one", "t", "")]);
+        source.transaction(&[("one", "c", "1, 'long', '{}'")]);
+        source.transaction(&[]);
+        source.row(&("one", "d", "1, null, null"), 1, 0);
+        source.row(&("one", "c", &format!("2, '{UNKNOWN}', '{{}}'")), 1, 0);
+        source.succeed();
+        assert_eq!(source.live("one"), "2=long", "{strategy:?}");
+        assert_eq!(
+            source
+                .database
+                .value("select string_agg(status, ' ') from milepost.quarantine"),
+            "superseded"
+        );
+        source.verify();
+    }
 }
 
 #[test]

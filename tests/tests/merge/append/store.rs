@@ -1,11 +1,9 @@
 //! A table without a key beside one with a key, merged between the transactions of their source.
 
 use acceptance::{Cluster, Database, Job, publish, shop};
-use milepost_job_spec::{Strategy, StreamSpec, TableRef, Versions};
+use milepost_job_spec::{Strategy, StreamSpec, TableRef};
 
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
+use crate::ALL;
 
 /// A store of two tables whose transactions END vouches for: `one` has no key, `two` has one.
 fn spec() -> StreamSpec {

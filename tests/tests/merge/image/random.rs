@@ -1,6 +1,6 @@
 //! Random images: after each run the table is the image, and as of every earlier batch it is the image of then.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use acceptance::shop;
 use milepost_job_spec::{DatasetSpec, Strategy};
@@ -94,10 +94,7 @@ fn the_last_versions_per_batch_are_all_images() {
 fn images_are_followed(strategy: Strategy) {
     let seed = crate::seed();
     let mut rng = StdRng::seed_from_u64(seed);
-    let seconds = std::env::var("MILEPOST_TEST_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let budget = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let budget = crate::budget(SECONDS);
     let begun = Instant::now();
     let mut pair = Pair::of(datasets(strategy), TABLES);
     pair.when = format!("MILEPOST_SEED={seed}");
