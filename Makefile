@@ -36,9 +36,10 @@ lint:
 doc:
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
-unit: ## cargo test: needs PostgreSQL 15 or newer, python3, and what scripts/stack.sh fetches
+unit: ## cargo test: needs PostgreSQL 15 or newer, PgBouncer, python3, and what scripts/stack.sh fetches
 	@scripts/postgres.sh
 	@scripts/stack.sh >/dev/null
+	@scripts/pgbouncer.sh >/dev/null
 	$(CARGO) test --locked --workspace
 
 deny: ## licences, banned crates, sources of crates
@@ -51,6 +52,7 @@ advisories: ## known vulnerabilities; reads a database from the network, so it i
 prove: ## what is too long for test: random histories for PROVE_SECONDS each, a large model; optimised
 	@scripts/postgres.sh
 	@scripts/stack.sh >/dev/null
+	@scripts/pgbouncer.sh >/dev/null
 	MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
 	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
 

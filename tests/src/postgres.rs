@@ -306,7 +306,7 @@ fn binaries() -> Result<PathBuf> {
 }
 
 /// A command that Postgres accepts: it refuses to run as root, so root runs it as `nobody`.
-fn unprivileged(program: impl AsRef<OsStr>) -> Command {
+pub(crate) fn unprivileged(program: impl AsRef<OsStr>) -> Command {
     if !is_root() {
         return Command::new(program);
     }

@@ -53,7 +53,7 @@ mod jvm;
 mod kafka;
 mod mariadb;
 mod pipeline;
-mod process;
+pub(crate) mod process;
 mod quiet;
 mod rest;
 mod terraform;

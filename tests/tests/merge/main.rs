@@ -16,6 +16,7 @@ mod image;
 mod keys;
 mod kill;
 mod mended;
+mod pooler;
 mod position;
 mod quarantine;
 mod random;
