@@ -49,11 +49,14 @@ deny: ## licences, banned crates, sources of crates
 advisories: ## known vulnerabilities; reads a database from the network, so it is no part of test
 	$(CARGO) deny --locked check advisories
 
-prove: ## what is too long for test: random histories for PROVE_SECONDS each, a large model; optimised
+prove: ## what is too long for test: random histories for PROVE_SECONDS each, PostgreSQL 16 and 18, a large model; optimised
 	@scripts/postgres.sh
 	@scripts/stack.sh >/dev/null
 	@scripts/pgbouncer.sh >/dev/null
 	MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
+	for bin in $$(scripts/postgres-versions.sh); do \
+		MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge || exit 1; \
+	done
 	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
 
 bench: ## measured ratios against the floor

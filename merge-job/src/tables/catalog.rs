@@ -15,6 +15,8 @@ pub struct Catalog {
     pub(crate) schemas: BTreeMap<PgIdent, BTreeSet<PgIdent>>,
     pub(crate) roles: BTreeSet<PgIdent>,
     pub(crate) may: Rights,
+    /// The version of the server, as `server_version_num` has it.
+    pub(crate) server: u32,
     recorded: Vec<Recorded>,
 }
 
@@ -127,6 +129,7 @@ impl Catalog {
             schemas: Vec<Schema>,
             roles: BTreeSet<PgIdent>,
             may: Rights,
+            server: u32,
             recorded: Vec<Recorded>,
         }
         let read: Read = serde_json::from_str(text)
@@ -149,6 +152,7 @@ impl Catalog {
                 .collect(),
             roles: read.roles,
             may: read.may,
+            server: read.server,
             recorded: read.recorded,
         })
     }
@@ -265,6 +269,7 @@ select jsonb_build_object(
               'schemas', has_database_privilege(current_database(), 'create'),
               'roles', g.rolsuper or g.rolcreaterole)
             from pg_roles g where g.rolname = current_user),
+  'server', current_setting('server_version_num')::integer,
   'recorded', (select coalesce(jsonb_agg(jsonb_build_object(
       'dataset', m.dataset, 'merge', jsonb_build_object('schema', m.merge_schema, 'name', m.merge_table),
       'merged', m.last_batch_time is not null)), '[]')

@@ -84,7 +84,7 @@ pub(super) fn of_table(
     catalog: &Catalog,
     dataset: Option<&DatasetSpec>,
 ) -> Difference {
-    let mut findings = Findings::new(shape);
+    let mut findings = Findings::new(shape, catalog.server);
     findings.check_types();
     let merged_into = dataset.and_then(|dataset| catalog.merged_into(dataset));
     if shape.purpose == Purpose::Merge
@@ -118,10 +118,11 @@ struct Findings<'a> {
     statements: Vec<String>,
     added: Vec<&'a PgIdent>,
     retypes: bool,
+    server: u32,
 }
 
 impl<'a> Findings<'a> {
-    fn new(shape: &'a TableShape) -> Self {
+    fn new(shape: &'a TableShape, server: u32) -> Self {
         Self {
             shape,
             object: Object::Table(shape.table.clone()),
@@ -130,6 +131,7 @@ impl<'a> Findings<'a> {
             statements: Vec::new(),
             added: Vec::new(),
             retypes: false,
+            server,
         }
     }
 
@@ -336,14 +338,7 @@ impl<'a> Findings<'a> {
         }
         if actual.data_type != *data_type {
             if is_widening(&actual.data_type, data_type) {
-                self.alter(
-                    format!(
-                        "widens column `{name}` from {} to {data_type}",
-                        actual.data_type
-                    ),
-                    &format!("alter column {} type {data_type}", name.quoted()),
-                );
-                self.retypes = true;
+                self.widen(name, data_type, actual);
             } else {
                 self.refuse(
                     format!("column `{name}` is {}, its spec says {data_type}", actual.data_type),
@@ -357,6 +352,29 @@ impl<'a> Findings<'a> {
         if *nullable && actual.not_null {
             self.relax(name);
         }
+    }
+
+    fn widen(&mut self, name: &PgIdent, data_type: &str, actual: &Column) {
+        let column = name.quoted();
+        let mut actions = vec![format!("alter column {column} type {data_type}")];
+        // PostgreSQL 18 makes constraints of a partitioned table anew where a type changes, and stumbles over the names that
+        // those of its partitions have. Theirs stay meanwhile.
+        let is_partitioned = matches!(self.shape.layout, Layout::ByEnd { .. });
+        if is_partitioned && actual.not_null && self.server >= 180_000 {
+            actions.insert(0, format!("alter column {column} drop not null"));
+            actions.push(format!("alter column {column} set not null"));
+        }
+        let table = self.shape.table.quoted();
+        self.what.push(format!(
+            "widens column `{name}` from {} to {data_type}",
+            actual.data_type
+        ));
+        self.statements.extend(
+            actions
+                .iter()
+                .map(|action| format!("alter table {table} {action}")),
+        );
+        self.retypes = true;
     }
 
     fn relax(&mut self, column: &PgIdent) {
