@@ -12,12 +12,14 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
 use milepost_merge_job::reconcile_views;
 use milepost_merge_job::session::Session;
+use milepost_merge_job::trim::{self, Trimmed};
 use milepost_merge_job::verify::{self, Scope};
 use milepost_merge_job::{
     MergeRequest, MergeTarget, database, ddl, merge_until_stopped, migrate, retry,
 };
 use tracing_subscriber::EnvFilter;
 
+use crate::args::trim::TrimArguments;
 use crate::args::{
     Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments,
     ReconcileViewsArguments, TruncatePolicy, VerifyArguments,
@@ -52,6 +54,8 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
         Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
+        Command::TrimStaging(arguments) => runtime.block_on(trim_staging(arguments)),
+        Command::TrimHistory(arguments) => runtime.block_on(trim_history(arguments)),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -194,6 +198,30 @@ async fn reconcile_views(arguments: &ReconcileViewsArguments) -> Result<Outcome,
         tell(error, &format!("{place}: "));
     }
     Ok(if reconciled.failures.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Findings
+    })
+}
+
+async fn trim_staging(arguments: TrimArguments) -> Result<Outcome, Error> {
+    let (scope, mode) = arguments.into_parts();
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    print_trimmed(&trim::trim_staging(&session, &scope, mode).await?)
+}
+
+async fn trim_history(arguments: TrimArguments) -> Result<Outcome, Error> {
+    let (scope, mode) = arguments.into_parts();
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    print_trimmed(&trim::trim_history(&session, &scope, mode).await?)
+}
+
+fn print_trimmed(trimmed: &Trimmed) -> Result<Outcome, Error> {
+    print(&format!("{trimmed}\n"))?;
+    for (place, error) in &trimmed.failures {
+        tell(error, &format!("{place}: "));
+    }
+    Ok(if trimmed.failures.is_empty() {
         Outcome::Done
     } else {
         Outcome::Findings
