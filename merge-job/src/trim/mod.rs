@@ -186,6 +186,11 @@ async fn end<T>(session: &Session, worked: Result<T, Error>) -> Result<T, Error>
 /// It waits for nobody and truncates nothing, for that takes a lock which keeps a sink waiting.
 async fn vacuum(session: &Session, table: &TableRef, removed: u64) -> Result<(), Error> {
     let name = table.quoted();
+    // Else the server counts the removed rows as dead after they were vacuumed.
+    let flush = "select pg_catalog.pg_stat_force_next_flush()";
+    session
+        .script("tell the server what was removed", flush)
+        .await?;
     let rows = session
         .query(
             "count the dead rows of a table",

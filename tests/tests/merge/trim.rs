@@ -1,5 +1,7 @@
 //! `merge-job trim-staging`: merged rows go after their time, and nothing else does, whatever happens meanwhile (T57).
 
+mod bloat;
+
 use std::collections::BTreeMap;
 
 use acceptance::{Cluster, Database, Job, Run, publish, shop};
