@@ -9,14 +9,15 @@ use crate::merge::moment;
 ///
 /// The last batch's time counts where the clock has gone on, and the clock where batches were ahead of it. No version will
 /// ever end at or before it: a batch is later than the last one.
-pub(super) const HORIZON: &str = "select (extract(epoch from least(d.last_batch_time, clock_timestamp()) - $4::bigint * interval '1 second') * 1000000)::bigint as may,
+pub const HORIZON: &str = "select (extract(epoch from least(d.last_batch_time, clock_timestamp()) - $4::bigint * interval '1 second') * 1000000)::bigint as may,
        (extract(epoch from r.history_from) * 1000000)::bigint as is
   from milepost.datasets d
   left join milepost.retention r on (r.platform, r.store, r.dataset) = (d.platform, d.store, d.dataset)
  where d.platform = $1 and d.store = $2 and d.dataset = $3 and d.last_batch_time is not null";
 
 /// The statement that stores a horizon. `$1` platform, `$2` store, `$3` dataset, `$4` microseconds. It never goes back.
-pub(super) fn store() -> String {
+#[must_use]
+pub fn store() -> String {
     format!(
         "insert into milepost.retention as r (platform, store, dataset, history_from) values ($1, $2, $3, {})\n\
          on conflict (platform, store, dataset) do update\n   \
@@ -28,7 +29,7 @@ pub(super) fn store() -> String {
 
 /// The query for as-of functions of ours that read a table and that no view of its dataset has any more: they do not ask
 /// for the horizon. `$1` the table, `$2` schemas and `$3` names of those that it has.
-pub(super) const LEFT_OVER: &str = "select format('%I.%I', n.nspname, p.proname) as name
+pub const LEFT_OVER: &str = "select format('%I.%I', n.nspname, p.proname) as name
   from pg_depend t
   join pg_rewrite w on w.oid = t.objid
   join pg_depend v on v.refclassid = 'pg_class'::regclass and v.refobjid = w.ev_class and v.classid = 'pg_proc'::regclass
@@ -41,7 +42,7 @@ pub(super) const LEFT_OVER: &str = "select format('%I.%I', n.nspname, p.proname)
 
 /// The partition of closed versions.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Closed<'a>(pub(super) &'a TableRef);
+pub struct Closed<'a>(pub &'a TableRef);
 
 impl Closed<'_> {
     fn is_over(horizon: &str) -> String {
@@ -49,7 +50,8 @@ impl Closed<'_> {
     }
 
     /// The query for whether a version may go, and how many pages there are to look at. `$1` the horizon.
-    pub(super) fn has_any(self) -> String {
+    #[must_use]
+    pub fn has_any(self) -> String {
         format!(
             "select exists (select from {table} c where {over}) as any,\n       \
                     pg_relation_size($2::text::regclass) / current_setting('block_size')::bigint as pages",
@@ -59,7 +61,8 @@ impl Closed<'_> {
     }
 
     /// The query for how many versions may go. `$1` the horizon.
-    pub(super) fn count(self) -> String {
+    #[must_use]
+    pub fn count(self) -> String {
         format!(
             "select count(*) from {} c where {}",
             self.0.quoted(),
@@ -68,7 +71,8 @@ impl Closed<'_> {
     }
 
     /// The statement that removes what may go from a stretch of pages. `$1` the horizon.
-    pub(super) fn remove(self, pages: std::ops::Range<i64>) -> String {
+    #[must_use]
+    pub fn remove(self, pages: std::ops::Range<i64>) -> String {
         format!(
             "delete from {} c where c.ctid >= '({},0)'::tid and c.ctid < '({},0)'::tid and {}",
             self.0.quoted(),

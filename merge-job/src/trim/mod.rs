@@ -3,9 +3,9 @@
 //! Neither takes a row that a batch locks. Rows go in small transactions of their own, in order; a run that is killed
 //! leaves whole ones, and the next goes on. What was removed for ever is written down in `milepost.retention`.
 
-mod closed;
+pub mod closed;
 mod history;
-mod staged;
+pub mod staged;
 mod staging;
 
 pub use history::trim_history;

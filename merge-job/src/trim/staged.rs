@@ -12,7 +12,7 @@ use milepost_job_spec::TableRef;
 /// Each batch keeps where all partitions of its stream stood before it, so the lowest of these, over the batches that ended
 /// since, is what was merged before. A partition that one of them does not name was none then, and one that was made again
 /// in between has begun anew: its offsets say nothing before that.
-pub(super) const MERGED: &str = "with moment as materialized (
+pub const MERGED: &str = "with moment as materialized (
   select clock_timestamp() - $4::bigint * interval '1 second' as at
 ), recent as materialized (
   select b.dataset, b.positions_from from milepost.batches b cross join moment m
@@ -38,10 +38,11 @@ select p.dataset, p.topic, p.partition,
 
 /// A staging table, or the table of a store's ENDs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Staged<'a> {
-    pub(super) table: &'a TableRef,
+pub struct Staged<'a> {
+    /// Which one.
+    pub table: &'a TableRef,
     /// Does it hold rows of a dataset?
-    pub(super) is_dataset: bool,
+    pub is_dataset: bool,
 }
 
 /// What the statements below are bound to: `$1` platform, `$2` store, `$3` dataset, `$4` topic, `$5` partition, `$6` the
@@ -53,7 +54,8 @@ impl Staged<'_> {
     ///
     /// Whoever writes a topic that was made again begins at its first offset, each of its transactions as a whole: while
     /// the lowest row is held and is still that of the old topic, so are all above it.
-    pub(super) fn lock_lowest(self) -> String {
+    #[must_use]
+    pub fn lock_lowest(self) -> String {
         format!(
             "select s.__connect_offset from {} s where s.__connect_topic = $1 and s.__connect_partition = $2\n \
               order by s.__connect_offset limit 1 for update",
@@ -62,24 +64,26 @@ impl Staged<'_> {
     }
 
     /// The query for how many rows of a partition may go.
-    pub(super) fn count(self) -> String {
+    #[must_use]
+    pub fn count(self) -> String {
         format!(
             "with {}\nselect count(*) {}",
             self.own(),
-            self.from_all_that_may_go()
+            self.all_that_may_go()
         )
     }
 
     /// The query for whether one may go.
-    pub(super) fn has_any(self) -> String {
+    #[must_use]
+    pub fn has_any(self) -> String {
         format!(
             "with {}\nselect exists (select {})",
             self.own(),
-            self.from_all_that_may_go()
+            self.all_that_may_go()
         )
     }
 
-    fn from_all_that_may_go(self) -> String {
+    fn all_that_may_go(self) -> String {
         format!(
             "from {table} s where {may_go} and s.__connect_offset <= (select upto from own)",
             table = self.table.quoted(),
@@ -91,7 +95,8 @@ impl Staged<'_> {
     /// removed and the last offset it looked at, null behind the last one.
     ///
     /// With the rows it writes down the newest commit time that they had at their source.
-    pub(super) fn remove(self) -> String {
+    #[must_use]
+    pub fn remove(self) -> String {
         let noted = if self.is_dataset {
             "noted as (\n  \
                insert into milepost.retention as r (platform, store, dataset, trimmed_source_ts_us)\n  \

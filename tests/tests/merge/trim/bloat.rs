@@ -1,5 +1,7 @@
 //! A staging table that is filled, merged and trimmed for ever stays as large as what it keeps (T57).
 
+use std::io::Write as _;
+
 use acceptance::{Cluster, Database, Job, publish, shop};
 use milepost_job_spec::Strategy;
 
@@ -113,7 +115,6 @@ fn the_table_stays_as_large_as_what_it_keeps() {
         .unwrap_or(200);
     let sizes = run(batches, Vacuum::Ours);
     let (first, last) = (sizes[0], sizes[sizes.len() - 1]);
-    println!("after 100 batches {first:?}, after {batches} {last:?}");
     // A trim's rows are a fifth of the table, and may be dead until the next one.
     for size in [first, last] {
         assert!(size.table < 1.6, "{size:?}");
@@ -130,9 +131,11 @@ fn the_table_stays_as_large_as_what_it_keeps() {
 fn what_others_would_cost() {
     for vacuum in [Vacuum::Ours, Vacuum::Server, Vacuum::None] {
         let sizes = run(1000, vacuum);
-        println!(
+        let _ = writeln!(
+            std::io::stderr(),
             "{vacuum:?}: after 100 {:?}, after 1000 {:?}",
-            sizes[0], sizes[9]
+            sizes[0],
+            sizes[9]
         );
     }
 }
