@@ -218,14 +218,16 @@ async fn trim_history(arguments: TrimArguments) -> Result<Outcome, Error> {
 
 fn print_trimmed(trimmed: &Trimmed) -> Result<Outcome, Error> {
     print(&format!("{trimmed}\n"))?;
+    let mut outcome = Outcome::Done;
     for (place, error) in &trimmed.failures {
         tell(error, &format!("{place}: "));
+        // What a merge holds is left to the next run; anything else wants a person.
+        outcome = match (outcome, retry::outcome(error)) {
+            (Outcome::Done | Outcome::Held, Outcome::Held) => Outcome::Held,
+            _ => Outcome::Findings,
+        };
     }
-    Ok(if trimmed.failures.is_empty() {
-        Outcome::Done
-    } else {
-        Outcome::Findings
-    })
+    Ok(outcome)
 }
 
 fn print_ddl(arguments: &DdlArguments) -> Result<Outcome, Error> {

@@ -15,4 +15,4 @@ comment on column milepost.retention.trimmed_source_ts_us is
 comment on column milepost.retention.history_from is
     'The horizon: closed versions that ended at or before it are gone, or about to be. Stored before the first of them is removed; never goes back.';
 
-create index batches_finished on milepost.batches (platform, store, finished_at) where status = 'succeeded';
+create index batches_finished on milepost.batches (platform, store, dataset, finished_at) where status = 'succeeded';

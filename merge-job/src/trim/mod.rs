@@ -112,17 +112,19 @@ impl fmt::Display for Trimmed {
             Mode::Write => "is trimmed",
             Mode::DryRun => "would be trimmed",
         };
-        let (rows, tables) = (self.removed(), self.tables.len());
-        write!(f, "{} {done}: {rows} rows of {tables} tables", self.what)?;
+        let tables = u64::try_from(self.tables.len()).unwrap_or(u64::MAX);
+        let (rows, tables) = (counted(self.removed(), "row"), counted(tables, "table"));
+        write!(f, "{} {done}: {rows} of {tables}", self.what)?;
         for table in &self.tables {
-            write!(
-                f,
-                "\n  {}: {} rows{}",
-                table.table, table.removed, table.note
-            )?;
+            let rows = counted(table.removed, "row");
+            write!(f, "\n  {}: {rows}{}", table.table, table.note)?;
         }
         Ok(())
     }
+}
+
+fn counted(count: u64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The published streams of the scope. One whose spec or tables cannot be read is a failure, and stops no other.

@@ -11,12 +11,19 @@ use milepost_job_spec::TableRef;
 ///
 /// Each batch keeps where all partitions of its stream stood before it, so the lowest of these, over the batches that ended
 /// since, is what was merged before. A partition that one of them does not name was none then, and one that was made again
-/// in between has begun anew: its offsets say nothing before that.
+/// in between has begun anew: its offsets say nothing before that. A store may have been one stream, or several, in between.
 pub const MERGED: &str = "with moment as materialized (
   select clock_timestamp() - $4::bigint * interval '1 second' as at
 ), recent as materialized (
-  select b.dataset, b.positions_from from milepost.batches b cross join moment m
-   where b.platform = $1 and b.store = $2 and b.status = 'succeeded' and b.finished_at > m.at
+  select b.dataset, b.positions_from from milepost.batches b
+   where b.platform = $1 and b.store = $2 and b.dataset is null and b.status = 'succeeded' and b.finished_at > (select at from moment)
+  union all
+  select b.dataset, b.positions_from from milepost.batches b
+   where b.platform = $1 and b.store = $2 and b.dataset = $3::text and b.status = 'succeeded' and b.finished_at > (select at from moment)
+  union all
+  select b.dataset, b.positions_from from milepost.batches b
+   where $3::text is null and b.platform = $1 and b.store = $2 and b.dataset is not null
+     and b.status = 'succeeded' and b.finished_at > (select at from moment)
 ), told as (
   select f.dataset, f.topic, f.partition, min(f.\"offset\") as low, count(*) as n
     from recent r cross join lateral jsonb_to_recordset(coalesce(r.positions_from, '[]'))

@@ -3,8 +3,10 @@
 mod bloat;
 
 use std::collections::BTreeMap;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use acceptance::{Cluster, Database, Job, Run, publish, shop};
+use acceptance::{Cluster, Database, Job, Run, publish, publish_model, shop};
 use milepost_job_spec::{Strategy, TableRef};
 use milepost_merge_job::trim::STEPS;
 use rand::rngs::StdRng;
@@ -234,6 +236,32 @@ fn a_topic_that_was_made_again_is_told_before_its_rows_are_trimmed() {
     assert_eq!(things.trimmed(), "1");
 }
 
+/// The sink writes the first rows of the new topic while the trim begins: its transaction is waited for.
+#[test]
+fn a_topic_that_is_made_again_at_that_moment_is_told_too() {
+    let mut things = Things::of(ALL);
+    things.deliver(0, &creates(0..9));
+    things.merged();
+    age(&mut things.database);
+    let mut sink = things.database.again();
+    std::mem::swap(&mut things.database, &mut sink);
+    things.database.run("begin");
+    things.deliver(0, &[create(1, "new", 200), create(2, "new", 201)]);
+    let trimming = Job::new(sink.url()).args(["trim-staging"]).spawn();
+    let waits = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()";
+    let until = Instant::now() + Duration::from_secs(30);
+    while sink.value(waits) == "0" {
+        assert!(Instant::now() < until, "it waits for nobody");
+        sleep(Duration::from_millis(10));
+    }
+    things.database.run("commit");
+    let run = trimming.wait_with_output().expect("it ends");
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{told}");
+    assert!(told.contains("is not the one that was merged"), "{told}");
+    assert_eq!(things.offsets(), "0 1 2 3 4 5 6 7 8");
+}
+
 /// The lowest row is trimmed, and no batch has come since.
 #[test]
 fn a_topic_is_told_from_another_one_after_its_rows_are_trimmed() {
@@ -347,6 +375,60 @@ fn ends_of_transactions_go_like_rows() {
     age(&mut database);
     assert_eq!(trim(&database, &[]).code, 0);
     assert_eq!(left(&mut database), "end4 one4 two4");
+}
+
+#[test]
+fn a_store_that_becomes_one_stream_keeps_what_its_several_merged_lately() {
+    let whole = {
+        let mut spec = shop::stream(ALL);
+        spec.datasets = ["one", "two"]
+            .map(|name| shop::dataset(name, ALL, &["id"], &[("id", "bigint"), ("v", "text?")]))
+            .into();
+        spec
+    };
+    let single = shop::single_streams(&whole);
+    let mut database = Cluster::shared().database();
+    publish(&database, &single);
+    let stage = |database: &mut Database, from: i64, to: i64| {
+        for table in ["one", "two"] {
+            database.run(&format!(
+                "insert into main_staging.shop__{table} (id, v, __op, __sequence, __lsn, __transaction_id, __snapshot,
+                     __source_ts_us, __connect_topic, __connect_partition, __connect_offset)
+                 select n, 'x', 'c', format('[\"%s\",\"%s\"]', n, n), n, n || ':1', 'false', n, '{table}', 0, n from generate_series({from}, {to}) n"
+            ));
+        }
+    };
+    let left = |database: &mut Database| {
+        database.value(
+            "select string_agg(t || __connect_offset, ' ' order by t, __connect_offset) from (
+                 select 'one' as t, __connect_offset from main_staging.shop__one union all
+                 select 'two', __connect_offset from main_staging.shop__two) s",
+        )
+    };
+    stage(&mut database, 0, 1);
+    for spec in &single {
+        Job::merge(database.url(), spec).succeed();
+    }
+    age(&mut database);
+    stage(&mut database, 2, 3);
+    // One of them alone goes on, then both as one.
+    Job::merge(database.url(), &single[0]).succeed();
+    let run = publish_model(&database, std::slice::from_ref(&whole), 2);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(trim(&database, &[]).code, 0);
+    assert_eq!(left(&mut database), "one2 one3 two1 two2 two3");
+    Job::merge(database.url(), &whole).succeed();
+    age(&mut database);
+    stage(&mut database, 4, 4);
+    Job::merge(database.url(), &whole).succeed();
+    let run = publish_model(&database, &single, 3);
+    assert_eq!(run.code, 0, "{run}");
+    assert_eq!(trim(&database, &[]).code, 0);
+    assert_eq!(
+        left(&mut database),
+        "one4 two4",
+        "their last batch alone is young"
+    );
 }
 
 #[test]

@@ -320,6 +320,13 @@ const OLD_FUNCTION: &str = "
 fn functions_that_know_of_no_horizon_are_made_before_anything_goes() {
     let mut database = with_readers(&kept(Some(30)));
     database.run(OLD_FUNCTION);
+    // That takes the lock of the stream, once.
+    let mut other = database.again();
+    other.run("begin; select from milepost.streams for no key update");
+    let run = trim(&database, &[]);
+    assert_eq!(run.code, 75, "{run}");
+    assert_eq!(horizon(&mut database), "none");
+    other.run("rollback");
     trimmed(&database);
     analyst_reads(&database);
     assert_eq!(
