@@ -2,6 +2,7 @@
 
 pub(crate) mod quarantine;
 pub(crate) mod topics;
+pub(crate) mod trim;
 
 use std::path::PathBuf;
 
@@ -48,6 +49,12 @@ pub(crate) enum Command {
     Quarantine(quarantine::QuarantineArguments),
     /// List topic partitions, or say what one is that a stream does not recognise
     Topics(topics::TopicsArguments),
+    /// Remove staged rows that were merged long enough ago, while merges go on
+    #[command(after_help = trim::STAGING_HELP)]
+    TrimStaging(trim::TrimArguments),
+    /// Remove versions that ended longer ago than any group keeps them, while merges go on
+    #[command(after_help = trim::HISTORY_HELP)]
+    TrimHistory(trim::TrimArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell

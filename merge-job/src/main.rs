@@ -12,12 +12,14 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
 use milepost_merge_job::reconcile_views;
 use milepost_merge_job::session::Session;
+use milepost_merge_job::trim::{self, Trimmed};
 use milepost_merge_job::verify::{self, Scope};
 use milepost_merge_job::{
     MergeRequest, MergeTarget, database, ddl, merge_until_stopped, migrate, retry,
 };
 use tracing_subscriber::EnvFilter;
 
+use crate::args::trim::TrimArguments;
 use crate::args::{
     Arguments, Command, DdlArguments, Format, MergeArguments, PublishArguments,
     ReconcileViewsArguments, ScopeArguments, TruncatePolicy, VerifyArguments,
@@ -52,6 +54,8 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
         Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
+        Command::TrimStaging(arguments) => runtime.block_on(trim_staging(arguments)),
+        Command::TrimHistory(arguments) => runtime.block_on(trim_history(arguments)),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -201,6 +205,32 @@ async fn reconcile_views(arguments: &ReconcileViewsArguments) -> Result<Outcome,
     } else {
         Outcome::Findings
     })
+}
+
+async fn trim_staging(arguments: TrimArguments) -> Result<Outcome, Error> {
+    let (scope, mode) = arguments.into_parts();
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    print_trimmed(&trim::trim_staging(&session, &scope, mode).await?)
+}
+
+async fn trim_history(arguments: TrimArguments) -> Result<Outcome, Error> {
+    let (scope, mode) = arguments.into_parts();
+    let session = Session::connect(&database::config_from_environment(None)?).await?;
+    print_trimmed(&trim::trim_history(&session, &scope, mode).await?)
+}
+
+fn print_trimmed(trimmed: &Trimmed) -> Result<Outcome, Error> {
+    print(&format!("{trimmed}\n"))?;
+    let mut outcome = Outcome::Done;
+    for (place, error) in &trimmed.failures {
+        tell(error, &format!("{place}: "));
+        // What a merge holds is left to the next run; anything else wants a person.
+        outcome = match (outcome, retry::outcome(error)) {
+            (Outcome::Done | Outcome::Held, Outcome::Held) => Outcome::Held,
+            _ => Outcome::Findings,
+        };
+    }
+    Ok(outcome)
 }
 
 fn print_ddl(arguments: &DdlArguments) -> Result<Outcome, Error> {

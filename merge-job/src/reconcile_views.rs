@@ -163,7 +163,8 @@ const WANTED: &str = "select v ->> 'schema' as schema, v ->> part as name\n  \
             jsonb_array_elements(coalesce(d -> 'views', '[]')) v, unnest(array['live', 'history', 'as_of']) part\n \
       where s.wanted and v ? part";
 
-/// Views and functions of ours that no wanted stream has: functions first, for they read views.
+/// Views and functions of ours that no wanted stream has: functions first, for they read views, and last among them those
+/// that tell the horizon, which the others ask.
 async fn unwanted(session: &Session) -> Result<Vec<Unwanted>, Error> {
     let sql = format!(
         "with wanted as materialized ({WANTED}), ours as (\n  \
@@ -176,8 +177,10 @@ async fn unwanted(session: &Session) -> Result<Vec<Unwanted>, Error> {
             where pg_has_role(p.proowner, 'usage') and pg_get_function_identity_arguments(p.oid) = 'timestamp with time zone'\n     \
               and starts_with(obj_description(p.oid, 'pg_proc'), {mark})\n\
          )\n\
-         select schema::text, name::text, is_view from ours\n \
-          where (schema, name) not in (select w.schema, w.name from wanted w) order by is_view, schema, name",
+         select schema::text, name::text, is_view from ours o\n \
+          where (schema, name) not in (select w.schema, w.name from wanted w)\n \
+          order by is_view, not is_view and exists (select from ours v where v.is_view and (v.schema, v.name) = (o.schema, o.name)),\n          \
+                schema, name",
         mark = literal(PREFIX)
     );
     let rows = session

@@ -2,14 +2,18 @@
 //!
 //! Tables are never a contract, views are. They belong to the job's role, so readers need no right on the schemas of the
 //! platform. The as-of function runs with the rights of its caller on the history view beside it: it needs no
-//! `security definer`, and without one the server can take it apart and search by index.
+//! `security definer`, and without one the server can take it apart and search by index. It asks a function beside it, once
+//! per statement, whether history is whole as of a moment: that one reads a control table, so it runs with the rights of
+//! the job's role, in the snapshot of whoever asks. Its name is that of the history view, which no other function has.
 //!
 //! A view carries the digest of its definition as its comment: it is made again when that differs. An object without such a
 //! comment is somebody else's and is never touched.
 
 use std::collections::BTreeSet;
 
-use milepost_job_spec::{DatasetSpec, Digest, PgIdent, StreamSpec, TableRef, ViewSpec, milestone};
+use milepost_job_spec::{
+    DatasetSpec, Digest, PgIdent, StreamKey, StreamSpec, TableRef, ViewSpec, milestone,
+};
 
 use crate::sql;
 use crate::tables::catalog::Catalog;
@@ -24,6 +28,8 @@ struct Definition {
     create: String,
     /// The comment that says which definition it has.
     comment: String,
+    /// Whoever may call what asks it may call it, too: it tells the horizon and nothing else.
+    is_open: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,16 +103,21 @@ fn missing_role(role: &PgIdent, catalog: &Catalog) -> Change {
 
 /// What separates the views of a dataset from its spec.
 #[must_use]
-pub fn of_dataset(dataset: &DatasetSpec, catalog: &Catalog) -> Vec<Change> {
+pub fn of_dataset(stream: &StreamKey, dataset: &DatasetSpec, catalog: &Catalog) -> Vec<Change> {
     dataset
         .views
         .iter()
-        .filter_map(|view| of_view(dataset, view, catalog))
+        .filter_map(|view| of_view(stream, dataset, view, catalog))
         .collect()
 }
 
-fn of_view(dataset: &DatasetSpec, view: &ViewSpec, catalog: &Catalog) -> Option<Change> {
-    let definitions = definitions(dataset, view);
+fn of_view(
+    stream: &StreamKey,
+    dataset: &DatasetSpec,
+    view: &ViewSpec,
+    catalog: &Catalog,
+) -> Option<Change> {
+    let definitions = definitions(stream, dataset, view);
     let object = Object::View(definitions[0].name.clone());
     let step = |what: &str, statements| {
         Some(Change::Make(Step {
@@ -118,7 +129,17 @@ fn of_view(dataset: &DatasetSpec, view: &ViewSpec, catalog: &Catalog) -> Option<
     let is_current = |definition: &Definition| {
         found(definition, catalog).is_some_and(|found| found.comment == Some(&definition.comment))
     };
-    if !definitions.iter().all(is_current) {
+    let (views, functions): (Vec<&Definition>, Vec<&Definition>) = definitions
+        .iter()
+        .filter(|definition| !is_current(definition))
+        .partition(|definition| definition.kind == Kind::View);
+    if views.is_empty() && !functions.is_empty() {
+        return match replacement(&functions, view, catalog) {
+            Ok(statements) => step("makes its functions", statements),
+            Err(refusal) => Some(Change::Refuse(refusal)),
+        };
+    }
+    if !views.is_empty() {
         return match removal(&definitions, catalog) {
             Ok(mut statements) => {
                 let what = if statements.is_empty() {
@@ -148,6 +169,7 @@ fn of_view(dataset: &DatasetSpec, view: &ViewSpec, catalog: &Catalog) -> Option<
 /// The step that changes a merge table together with all its views, which would otherwise stand in its way.
 #[must_use]
 pub fn around(
+    stream: &StreamKey,
     dataset: &DatasetSpec,
     catalog: &Catalog,
     what: Vec<String>,
@@ -156,7 +178,7 @@ pub fn around(
     let groups: Vec<(&ViewSpec, Vec<Definition>)> = dataset
         .views
         .iter()
-        .map(|view| (view, definitions(dataset, view)))
+        .map(|view| (view, definitions(stream, dataset, view)))
         .collect();
     let own: Vec<&TableRef> = groups
         .iter()
@@ -202,7 +224,7 @@ pub fn around(
 }
 
 /// The views and the function of a workspace on a dataset, each after what it reads.
-fn definitions(dataset: &DatasetSpec, view: &ViewSpec) -> Vec<Definition> {
+fn definitions(stream: &StreamKey, dataset: &DatasetSpec, view: &ViewSpec) -> Vec<Definition> {
     let columns = || dataset.columns.iter().map(|column| &column.name);
     let (list, merge) = (sql::names_of("v", columns()), dataset.merge.quoted());
     let in_schema = |name: &PgIdent| TableRef {
@@ -236,20 +258,54 @@ fn definitions(dataset: &DatasetSpec, view: &ViewSpec) -> Vec<Definition> {
             milestone::OUT,
             milestone::SOURCE_TS
         );
-        let as_of = view.as_of.as_ref().map(in_schema);
-        let function = as_of.map(|name| {
-            let create = as_of_function(&name, &history, dataset);
-            Definition::new(name, Kind::Function, create)
-        });
-        definitions.push(Definition::new(history, Kind::View, create));
-        definitions.extend(function);
+        definitions.push(Definition::new(history.clone(), Kind::View, create));
+        if let Some(as_of) = view.as_of.as_ref().map(in_schema) {
+            let create = horizon_function(&history, stream, dataset);
+            definitions.push(Definition {
+                is_open: true,
+                ..Definition::new(history.clone(), Kind::Function, create)
+            });
+            let create = as_of_function(&as_of, &history, dataset);
+            definitions.push(Definition::new(as_of, Kind::Function, create));
+        }
     }
     definitions
 }
 
+/// Refuses a moment before the horizon, of which some versions are gone; true for any other.
+///
+/// It sees what its caller's statement sees: one that does not see the horizon yet still sees all versions.
+fn horizon_function(history: &TableRef, stream: &StreamKey, dataset: &DatasetSpec) -> String {
+    let body = format!(
+        "declare\n  \
+           horizon timestamptz := (select r.history_from from milepost.retention r\n                           \
+                                    where r.platform = {platform} and r.store = {store} and r.dataset = {name});\n\
+         begin\n  \
+           if $1 < horizon then\n    \
+             raise exception using errcode = '22008',\n      \
+               message = format('history of %s is kept from %s on: rows as of %s are not known any more', {whole}, horizon, $1),\n      \
+               hint = 'Ask as of a later moment; the model says how long versions are kept.';\n  \
+           end if;\n  \
+           return true;\n\
+         end",
+        platform = sql::literal(&stream.platform),
+        store = sql::literal(&stream.store),
+        name = sql::literal(&dataset.name),
+        whole = sql::literal(&format!("{}#{}", stream.store, dataset.name)),
+    );
+    format!(
+        "create function {history}(timestamptz) returns boolean\n\
+         language plpgsql stable parallel safe security definer set search_path = pg_catalog, pg_temp\n\
+         as {body}",
+        history = history.quoted(),
+        body = sql::literal(&body),
+    )
+}
+
 /// A row counts from its `dp_in` on and until before its `dp_out`.
 ///
-/// The body is parsed now, so it depends on no search path, and the server unfolds it into the query that calls it.
+/// The body is parsed now, so it depends on no search path, and the server unfolds it into the query that calls it. What asks
+/// for the horizon has no column in it: it is asked before the first row is read, and once.
 fn as_of_function(name: &TableRef, history: &TableRef, dataset: &DatasetSpec) -> String {
     let returned = sql::list(
         dataset
@@ -264,7 +320,7 @@ fn as_of_function(name: &TableRef, history: &TableRef, dataset: &DatasetSpec) ->
          begin atomic\n\
          select {list}\n  \
            from {history} v\n \
-          where v.{start} <= $1 and (v.{end} is null or v.{end} > $1);\n\
+          where {history}($1) and v.{start} <= $1 and (v.{end} is null or v.{end} > $1);\n\
          end",
         name = name.quoted(),
         history = history.quoted(),
@@ -281,6 +337,7 @@ impl Definition {
             kind,
             create,
             comment,
+            is_open: false,
         }
     }
 
@@ -332,19 +389,7 @@ fn removal(group: &[Definition], catalog: &Catalog) -> Result<Vec<String>, Refus
         let Some(found) = found(definition, catalog) else {
             continue;
         };
-        let is_ours = found.is_view
-            && found
-                .comment
-                .is_some_and(|comment| comment.starts_with(PREFIX));
-        if !is_ours {
-            return Err(Refusal {
-                object: Object::View(definition.name.clone()),
-                difference: "something else has its name, made by somebody else".to_owned(),
-                remedy:
-                    "move that object out of the workspace's schema, which belongs to the platform"
-                        .to_owned(),
-            });
-        }
+        refuse_if_strange(definition, Some(&found))?;
         let own = |name: &TableRef| group.iter().any(|definition| definition.name == *name);
         if let Some(reader) = found.dependents.iter().find(|name| !own(name)) {
             return Err(Refusal {
@@ -361,29 +406,84 @@ fn removal(group: &[Definition], catalog: &Catalog) -> Result<Vec<String>, Refus
     Ok(statements)
 }
 
+/// The statements that make functions anew where their views are what they should be: in place where somebody's view reads
+/// one, so that nothing stands in the way.
+fn replacement(
+    functions: &[&Definition],
+    view: &ViewSpec,
+    catalog: &Catalog,
+) -> Result<Vec<String>, Refusal> {
+    let mut statements = Vec::new();
+    for &definition in functions {
+        let found = found(definition, catalog);
+        refuse_if_strange(definition, found.as_ref())?;
+        // A function that returns rows can only be replaced by one that returns the same columns.
+        let in_place = definition.is_open
+            || found
+                .as_ref()
+                .is_some_and(|found| !found.dependents.is_empty());
+        if found.is_some() && !in_place {
+            statements.push(format!("drop {}", definition.sql()));
+        }
+        let create = if in_place {
+            let words = "create or replace function";
+            definition.create.replacen("create function", words, 1)
+        } else {
+            definition.create.clone()
+        };
+        statements.extend(made(definition, create, view, catalog));
+    }
+    Ok(statements)
+}
+
+/// What has the name of a definition must be ours.
+fn refuse_if_strange(definition: &Definition, found: Option<&Found<'_>>) -> Result<(), Refusal> {
+    let is_ours = found.is_none_or(|found| {
+        let comment = found.comment;
+        found.is_view && comment.is_some_and(|comment| comment.starts_with(PREFIX))
+    });
+    if is_ours {
+        return Ok(());
+    }
+    Err(Refusal {
+        object: Object::View(definition.name.clone()),
+        difference: "something else has its name, made by somebody else".to_owned(),
+        remedy: "move that object out of the workspace's schema, which belongs to the platform"
+            .to_owned(),
+    })
+}
+
 /// The statements that make a group. Whoever could read what stood there before may read it again.
 fn creation(group: &[Definition], view: &ViewSpec, catalog: &Catalog) -> Vec<String> {
-    let mut statements = Vec::new();
-    for definition in group {
-        statements.push(definition.create.clone());
-        statements.push(format!(
-            "comment on {} is {}",
-            definition.sql(),
-            sql::literal(&definition.comment)
-        ));
-        if definition.kind == Kind::Function {
-            statements.push(format!("revoke all on {} from public", definition.sql()));
-        }
-        statements.push(grant(definition, &view.role));
-        let others = found(definition, catalog).map(|found| found.readers);
-        for role in others
-            .into_iter()
-            .flatten()
-            .filter(|role| **role != view.role)
-        {
-            statements.push(grant(definition, role));
-        }
+    group
+        .iter()
+        .flat_map(|definition| made(definition, definition.create.clone(), view, catalog))
+        .collect()
+}
+
+/// The statements that make one of a group.
+fn made(
+    definition: &Definition,
+    create: String,
+    view: &ViewSpec,
+    catalog: &Catalog,
+) -> Vec<String> {
+    let name = definition.sql();
+    let comment = sql::literal(&definition.comment);
+    let mut statements = vec![create, format!("comment on {name} is {comment}")];
+    if definition.is_open {
+        statements.push(format!("grant execute on {name} to public"));
+    } else if definition.kind == Kind::Function {
+        statements.push(format!("revoke all on {name} from public"));
     }
+    statements.push(grant(definition, &view.role));
+    let readers = found(definition, catalog).map(|found| found.readers);
+    let others = readers.into_iter().flatten();
+    statements.extend(
+        others
+            .filter(|role| **role != view.role)
+            .map(|role| grant(definition, role)),
+    );
     statements
 }
 

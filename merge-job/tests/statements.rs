@@ -7,6 +7,8 @@ use milepost_merge_job::staging::truncate::{self, Truncate};
 use milepost_merge_job::staging::{
     cut, delivery, fill, generation, missing, quarantine, replay, taken,
 };
+use milepost_merge_job::trim::closed::{self, Closed};
+use milepost_merge_job::trim::staged::Staged;
 
 /// A dataset with a compound key, a value that is cast, one that may be unchanged, and names that need quotes.
 fn dataset(strategy: &str) -> DatasetSpec {
@@ -242,4 +244,22 @@ fn topics() {
             SourcePosition::Postgres
         )
     );
+}
+
+#[test]
+fn what_is_trimmed() {
+    let dataset = dataset(r#"{"milestoned": {"versions": "all"}}"#);
+    let staged = Staged {
+        table: &dataset.staging,
+        is_dataset: true,
+    };
+    insta::assert_snapshot!("trim_staged", staged.remove());
+    let ends = Staged {
+        is_dataset: false,
+        ..staged
+    };
+    insta::assert_snapshot!("trim_ends", ends.remove());
+    let closed = dataset.closed.as_ref().expect("it is milestoned");
+    insta::assert_snapshot!("trim_closed", Closed(closed).remove(0..1024));
+    insta::assert_snapshot!("trim_store_horizon", closed::store());
 }

@@ -70,6 +70,11 @@ pub const STEPS: [&str; 14] = [
 /// Aborts the process before `step` where a test asks for it.
 pub(crate) fn fault(step: &'static str) {
     debug_assert!(STEPS.contains(&step), "`{step}` is a step");
+    abort_at(step);
+}
+
+/// Aborts the process where a test asks for it.
+pub(crate) fn abort_at(step: &'static str) {
     if cfg!(debug_assertions) && std::env::var("MILEPOST_FAULT").is_ok_and(|at| at == step) {
         std::process::abort();
     }

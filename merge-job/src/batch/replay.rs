@@ -142,11 +142,13 @@ impl Replay {
             (&dataset.name, Type::TEXT),
             (&self.ids, Type::INT8_ARRAY),
         ];
+        let kept = i64::try_from(spec.limits.staged_seconds).unwrap_or(i64::MAX);
+        let mut aged = values[..3].to_vec();
+        aged.push((&kept, Type::INT8));
         session
             .execute("choose open entries", &entry::choose(place), &values)
             .await?;
         replayed.left += unpack(session, place, staging).await?;
-        let kept = i64::try_from(spec.limits.staged_seconds).unwrap_or(i64::MAX);
         let scope = &values[..3];
         if !dataset.key.is_empty() {
             replayed.superseded += session
@@ -163,11 +165,7 @@ impl Replay {
                 .await?;
             let sql = entry::of_unknown_order(place, dataset);
             replayed.left += session
-                .execute(
-                    "leave entries of unknown order",
-                    &sql,
-                    &[(&kept, Type::INT8)],
-                )
+                .execute("leave entries of unknown order", &sql, &aged)
                 .await?;
         }
         session

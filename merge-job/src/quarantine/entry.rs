@@ -179,8 +179,8 @@ pub(crate) fn before_a_later_row(
     ))
 }
 
-/// The statement that leaves out entries whose key is known only now, where rows behind them may be trimmed. `$1` seconds
-/// that staged rows are kept.
+/// The statement that leaves out entries whose key is known only now, where rows behind them may be trimmed: by their age, or
+/// because rows as late at the source were. `$1` platform, `$2` store, `$3` dataset, `$4` seconds that staged rows are kept.
 pub(crate) fn of_unknown_order(place: usize, dataset: &DatasetSpec) -> String {
     let known = staged_keys(dataset)
         .into_iter()
@@ -191,7 +191,9 @@ pub(crate) fn of_unknown_order(place: usize, dataset: &DatasetSpec) -> String {
         "with unknown as (\n  \
            delete from {chosen} c using {payloads} e\n   \
             where c.keyless and e.__connect_topic = c.topic and e.__connect_partition = c.partition and e.__connect_offset = c.\"offset\"\n     \
-              and {known} and c.quarantined_at < clock_timestamp() - $1 * interval '1 second'\n  \
+              and {known} and (c.quarantined_at < clock_timestamp() - $4 * interval '1 second' or exists (\n      \
+                select from milepost.retention r where r.platform = $1 and r.store = $2 and r.dataset = $3\n         \
+                   and coalesce(r.trimmed_source_ts_us >= coalesce(e.__source_ts_us, 0), false)))\n  \
            returning c.id\n\
          )\n\
          update milepost.quarantine q set reason = '{UNKNOWN_ORDER}' from unknown where q.id = unknown.id",

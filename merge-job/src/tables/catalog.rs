@@ -196,9 +196,9 @@ with spec as materialized (
 ), relation as (
   select t, to_regclass(format('%I.%I', t->>'schema', t->>'name'))::oid as id from wanted
 ), function as (
-  select jsonb_build_object('schema', v->'schema', 'name', v->'as_of') as f,
-         to_regprocedure(format('%I.%I(timestamptz)', v->>'schema', v->>'as_of'))::oid as id
-    from view where v ? 'as_of'
+  select jsonb_build_object('schema', v->'schema', 'name', v->part) as f,
+         to_regprocedure(format('%I.%I(timestamptz)', v->>'schema', v->>part))::oid as id
+    from view, unnest(array['history', 'as_of']) part where v ? part
 )
 select jsonb_build_object(
   'relations', (select coalesce(jsonb_agg(jsonb_build_object(

@@ -58,7 +58,7 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
         let views = if blocked {
             Vec::new()
         } else {
-            views::of_dataset(dataset, catalog)
+            views::of_dataset(&spec.stream, dataset, catalog)
         };
         match difference::of_table(&shape, catalog, Some(dataset)) {
             // A column that views read keeps its type while they stand: they go and come back in the same transaction.
@@ -67,7 +67,13 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
                 statements,
                 retypes: true,
             } => {
-                changes.extend(views::around(dataset, catalog, what, statements));
+                changes.extend(views::around(
+                    &spec.stream,
+                    dataset,
+                    catalog,
+                    what,
+                    statements,
+                ));
             }
             Difference::Refused(refusals) => {
                 changes.extend(refusals.into_iter().map(Change::Refuse));

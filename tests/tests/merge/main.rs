@@ -27,6 +27,7 @@ mod shop;
 mod superseded;
 mod taken;
 mod topics;
+mod trim;
 mod truncate;
 mod version_before;
 mod wire;

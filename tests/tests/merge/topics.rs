@@ -23,23 +23,23 @@ fn things(strategy: Strategy) -> StreamSpec {
 
 /// A message of the topic.
 #[derive(Debug, Clone)]
-struct Message {
-    op: &'static str,
-    id: i64,
-    word: String,
+pub(crate) struct Message {
+    pub(crate) op: &'static str,
+    pub(crate) id: i64,
+    pub(crate) word: String,
     /// Where it stands at the source, or where the source stood at its snapshot.
-    position: i64,
+    pub(crate) position: i64,
     /// Of a row of a snapshot.
-    mark: Option<&'static str>,
+    pub(crate) mark: Option<&'static str>,
 }
 
-struct Things {
-    database: Database,
-    spec: StreamSpec,
+pub(crate) struct Things {
+    pub(crate) database: Database,
+    pub(crate) spec: StreamSpec,
 }
 
 impl Things {
-    fn of(strategy: Strategy) -> Self {
+    pub(crate) fn of(strategy: Strategy) -> Self {
         let spec = things(strategy);
         let database = Cluster::shared().database();
         publish(&database, std::slice::from_ref(&spec));
@@ -47,7 +47,7 @@ impl Things {
     }
 
     /// Writes a message as a sink does: what stands at its offset is overwritten.
-    fn sink(&mut self, topic: &str, partition: i32, offset: i64, message: &Message) {
+    pub(crate) fn sink(&mut self, topic: &str, partition: i32, offset: i64, message: &Message) {
         let Message {
             op,
             id,
@@ -73,22 +73,22 @@ impl Things {
     }
 
     /// Messages of topic `t` from this offset on.
-    fn deliver(&mut self, from: i64, messages: &[Message]) {
+    pub(crate) fn deliver(&mut self, from: i64, messages: &[Message]) {
         for (offset, message) in (from..).zip(messages) {
             self.sink("t", 0, offset, message);
         }
     }
 
-    fn merge(&self) -> Run {
+    pub(crate) fn merge(&self) -> Run {
         Job::merge(self.database.url(), &self.spec).run()
     }
 
-    fn merged(&mut self) -> String {
+    pub(crate) fn merged(&mut self) -> String {
         Job::merge(self.database.url(), &self.spec).succeed();
         self.live()
     }
 
-    fn live(&mut self) -> String {
+    pub(crate) fn live(&mut self) -> String {
         let only_live = if self.spec.datasets[0].strategy.is_milestoned() {
             "where dp_out is null"
         } else {
@@ -99,7 +99,7 @@ impl Things {
         ))
     }
 
-    fn accept(&self, meaning: &str, more: &[&str]) -> Run {
+    pub(crate) fn accept(&self, meaning: &str, more: &[&str]) -> Run {
         Job::new(self.database.url())
             .args([
                 "topics",
@@ -144,7 +144,7 @@ impl Things {
     }
 }
 
-fn create(id: i64, word: &str, position: i64) -> Message {
+pub(crate) fn create(id: i64, word: &str, position: i64) -> Message {
     Message {
         op: "c",
         id,
@@ -154,7 +154,7 @@ fn create(id: i64, word: &str, position: i64) -> Message {
     }
 }
 
-fn read(id: i64, word: &str, position: i64, mark: &'static str) -> Message {
+pub(crate) fn read(id: i64, word: &str, position: i64, mark: &'static str) -> Message {
     Message {
         op: "r",
         mark: Some(mark),
@@ -163,7 +163,7 @@ fn read(id: i64, word: &str, position: i64, mark: &'static str) -> Message {
 }
 
 const T0: [&str; 4] = ["--topic", "t", "--partition", "0"];
-const YES: [&str; 5] = ["--topic", "t", "--partition", "0", "--yes"];
+pub(crate) const YES: [&str; 5] = ["--topic", "t", "--partition", "0", "--yes"];
 
 #[test_case(ALL; "all versions")]
 #[test_case(Strategy::LiveOnly; "live only")]

@@ -62,7 +62,8 @@ fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on()
     Job::merge(database.url(), &spec).succeed();
 
     database.run(
-        "alter table milepost.positions drop column lowest_offset, drop column lowest_row;
+        "drop table milepost.retention; drop index milepost.batches_finished;
+         alter table milepost.positions drop column lowest_offset, drop column lowest_row;
          update milepost.positions set watermark_row = watermark_row - 'staged';
          delete from milepost.schema_version where version > 2",
     );

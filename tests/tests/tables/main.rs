@@ -14,6 +14,7 @@ mod locks;
 mod publish;
 mod reconcile_views;
 mod refused;
+mod retention;
 mod verify;
 mod views;
 

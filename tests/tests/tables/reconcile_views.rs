@@ -37,12 +37,12 @@ fn a_view_that_no_stream_has_any_more_is_dropped_and_no_row_with_it() {
     let before = database.value(OBJECTS);
     let dry = reconcile(&database, &["--dry-run"]);
     assert_eq!(dry.code, 0, "{dry}");
-    assert!(dry.stdout.contains("3 dropped"), "{dry}");
+    assert!(dry.stdout.contains("4 dropped"), "{dry}");
     assert_eq!(database.value(OBJECTS), before, "a dry run changes nothing");
 
     let run = reconcile(&database, &[]);
     assert_eq!(run.code, 0, "{run}");
-    assert!(run.stdout.contains("3 dropped"), "{run}");
+    assert!(run.stdout.contains("4 dropped"), "{run}");
     let left = database.value(OBJECTS);
     assert_eq!(
         left.split(' ')

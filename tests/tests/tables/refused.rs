@@ -26,7 +26,7 @@ fn is_refused(database: &mut Database, after: &StreamSpec, words: &[&str]) {
 
     // What the other stream made is no part of the comparison.
     database.run(
-        "drop function risk.shop__other__as_of; drop view risk.shop__other, risk.shop__other__history;
+        "drop function if exists risk.shop__other__as_of, risk.shop__other__history(timestamptz); drop view risk.shop__other, risk.shop__other__history;
          drop table main.shop__other, main_staging.shop__other",
     );
     assert_eq!(schema(database), before, "the refused table is as before");

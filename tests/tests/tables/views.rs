@@ -177,13 +177,24 @@ fn a_job_and_a_sink_work_with_the_least_rights() {
     Job::new(job.url()).args(["migrate"]).succeed();
     let mut spec = people(MILESTONED, &[("id", "bigint"), ("name", "text?")]);
     spec.datasets[0].views[0].role = ident(&reader);
+    spec.datasets[0].policy.history_seconds = Some(0);
     publish_ok(&job, std::slice::from_ref(&spec), 1);
     stage::round(&mut sink, &spec, &History::new(&spec, 3).round(20));
     Job::merge(job.url(), &spec).succeed();
     assert_eq!(verify(&job, &[]).code, 0);
+    owner.run("update milepost.batches set finished_at = finished_at - interval '8 days'");
+    for command in ["trim-staging", "trim-history"] {
+        let run = Job::new(job.url()).args([command]).run();
+        assert_eq!(run.code, 0, "{run}");
+        assert!(run.stdout.contains(" of 1 table"), "{run}");
+    }
     owner.run(&format!("set role {reader}"));
     assert_ne!(
         owner.value("select count(*) from risk.shop__people__history"),
+        "0"
+    );
+    assert_ne!(
+        owner.value("select count(*) from risk.shop__people__as_of(now())"),
         "0"
     );
 }
