@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod erase;
 pub(crate) mod quarantine;
 pub(crate) mod topics;
 
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     Quarantine(quarantine::QuarantineArguments),
     /// List topic partitions, or say what one is that a stream does not recognise
     Topics(topics::TopicsArguments),
+    /// Remove every row of a key, from merge table, history, staging and quarantine
+    Erase(erase::EraseArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell

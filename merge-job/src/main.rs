@@ -52,6 +52,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
         Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
+        Command::Erase(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -13,6 +13,7 @@ mod by_offset;
 mod by_transaction;
 mod counts;
 mod cut;
+pub(crate) mod erase;
 pub(crate) mod generation;
 pub(crate) mod image;
 mod merged_before;
@@ -70,6 +71,10 @@ pub const STEPS: [&str; 14] = [
 /// Aborts the process before `step` where a test asks for it.
 pub(crate) fn fault(step: &'static str) {
     debug_assert!(STEPS.contains(&step), "`{step}` is a step");
+    abort_at(step);
+}
+
+fn abort_at(step: &str) {
     if cfg!(debug_assertions) && std::env::var("MILEPOST_FAULT").is_ok_and(|at| at == step) {
         std::process::abort();
     }
