@@ -95,8 +95,8 @@ pub async fn erase(
 }
 
 /// What an erasure cannot reach, in a sentence for the operator.
-const AFTERWARDS: &str = "outside of this database nothing was erased: the source, Kafka's topics, backups and the write-ahead log have their own times; \
-    what the sink delivers again is staged again and takes another `erase`\n";
+const AFTERWARDS: &str = "outside of these tables nothing was erased: the source, Kafka's topics, backups, the write-ahead log and free space in files have \
+    their own times; what the sink delivers again is staged again and takes another `erase`\n";
 
 /// The dataset of a stream, which must have a key.
 fn place<'a>(stream: &'a Stream, dataset: &str) -> Result<Place<'a>, Error> {

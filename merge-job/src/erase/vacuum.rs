@@ -12,30 +12,75 @@ use crate::sql::list;
 /// How long a vacuum waits for whoever works on a table's definition, or vacuums it.
 const LOCK_TIMEOUT: &str = "set lock_timeout = '10s'";
 
+/// Indexes are cleaned however few the dead rows are, for their entries have the key; statistics are made anew, for they have
+/// values of rows.
+const VACUUM: &str = "vacuum (analyze, index_cleanup on)";
+
 /// Vacuums and analyzes the tables that an erasure touched, one by one; returns what could not be done, for a person.
 ///
-/// Indexes are cleaned however few the dead rows are, for their entries have the key; statistics are made anew, for they have
-/// values of rows. What was erased is erased: a failure here is told and is none of the erasure's.
+/// What was erased is erased: a failure here is told and is none of the erasure's.
 pub(crate) async fn vacuum(session: &Session, place: &Place<'_>) -> String {
-    let mut text = String::new();
     let tables = tables(place);
-    match not_ours(session, &tables).await {
-        Ok(not_ours) if not_ours.is_empty() => {}
-        Ok(not_ours) => {
-            let _ = writeln!(
-                text,
-                "not vacuumed, since another role owns them: let the owner run `vacuum (analyze, index_cleanup on) {}`",
-                list(not_ours.iter().cloned())
-            );
-            return text
-                + &vacuum_each(session, tables.iter().filter(|own| !not_ours.contains(own))).await;
+    let not_ours = match not_ours(session, &tables).await {
+        Ok(not_ours) => not_ours,
+        Err(error) => return format!("not vacuumed: {}\n", error.chain()),
+    };
+    let mut text = String::new();
+    if !not_ours.is_empty() {
+        // Writing into a String cannot fail.
+        let _ = writeln!(
+            text,
+            "not vacuumed, since another role owns them: let the owner run `{VACUUM} {}`",
+            list(not_ours.iter().cloned())
+        );
+    }
+    let ours = tables.iter().filter(|own| !not_ours.contains(own));
+    text.push_str(&vacuum_each(session, ours).await);
+    match emptied(session, place).await {
+        Ok(names) => {
+            for name in names {
+                let _ = writeln!(
+                    text,
+                    "statistics of {name} may have values until it has rows again and is analyzed: it is empty now"
+                );
+            }
         }
         Err(error) => {
-            let _ = writeln!(text, "not vacuumed: {}", error.chain());
-            return text;
+            let _ = writeln!(text, "statistics were not looked at: {}", error.chain());
         }
     }
-    text + &vacuum_each(session, tables.iter()).await
+    text
+}
+
+/// Tables without a row that have statistics: an `analyze` that finds no row leaves the old ones.
+async fn emptied(session: &Session, place: &Place<'_>) -> Result<Vec<String>, Error> {
+    let dataset = place.dataset;
+    let own = [&dataset.merge, dataset.live_table(), &dataset.staging];
+    let mut names: Vec<String> = own
+        .into_iter()
+        .chain(&dataset.closed)
+        .map(milepost_job_spec::TableRef::quoted)
+        .collect();
+    names.dedup();
+    let is_empty: Vec<String> = names
+        .iter()
+        .map(|table| {
+            format!(
+                "select {name} where not exists (select from {table}) and exists (select from pg_catalog.pg_stats s\n  \
+                   join pg_catalog.pg_class c on c.relname = s.tablename join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = s.schemaname\n \
+                   where c.oid = {name}::regclass)",
+                name = crate::sql::literal(table)
+            )
+        })
+        .collect();
+    let sql = is_empty.join("\nunion all\n");
+    let rows = session
+        .query("look for statistics of empty tables", &sql, &[])
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| row.get::<_, String>(0).replace('"', ""))
+        .collect())
 }
 
 /// The tables, quoted: a partitioned one stands for its partitions.
@@ -69,7 +114,7 @@ async fn vacuum_each(session: &Session, tables: impl Iterator<Item = &String>) -
         return text;
     }
     for table in tables {
-        let sql = format!("vacuum (analyze, index_cleanup on) {table}");
+        let sql = format!("{VACUUM} {table}");
         if let Err(error) = session.script("vacuum a table", &sql).await {
             let _ = writeln!(
                 text,
