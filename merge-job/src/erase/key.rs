@@ -1,7 +1,10 @@
 //! Which keys are erased: values as a person gives them, by the names of the model's columns. Messages name columns and
 //! lines, never values.
 
+use std::fmt;
+
 use milepost_job_spec::{ColumnSpec, DatasetSpec};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::error::Error;
@@ -88,11 +91,11 @@ fn from_pairs(dataset: &DatasetSpec, pairs: &[String]) -> Result<Vec<String>, Er
 fn from_line(dataset: &DatasetSpec, line: &str, number: usize) -> Result<Vec<String>, Error> {
     let what = format!("line {number} of the keys");
     // What the parser says quotes values.
-    let Ok(Value::Object(object)) = serde_json::from_str(line) else {
+    let Ok(Pairs(pairs)) = serde_json::from_str(line) else {
         return Err(Error::Usage(format!("{what} is no JSON object")));
     };
     let mut key = Key::of(dataset);
-    for (name, value) in object {
+    for (name, value) in pairs {
         let Some(place) = place(dataset, &name) else {
             return Err(Error::Usage(format!(
                 "{what} has a column that the key of dataset `{}` has not: it is {}",
@@ -116,6 +119,31 @@ fn from_line(dataset: &DatasetSpec, line: &str, number: usize) -> Result<Vec<Str
         key.set(place, text, &what)?;
     }
     key.finish(&what)
+}
+
+/// A JSON object with all its members, also those that have one name: none of them is silently the one that counts.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Members)
+    }
 }
 
 /// A key of which some columns are known.
@@ -258,6 +286,10 @@ mod tests {
             (
                 lines("{\"order_id\": 7777.5, \"a=b\": \"\"}"),
                 "column `order_id` takes a text, a whole number",
+            ),
+            (
+                lines("{\"order_id\": 7777, \"order_id\": 1}"),
+                "line 1 of the keys has column `order_id` twice",
             ),
             (
                 lines("{\"order_id\": null}"),

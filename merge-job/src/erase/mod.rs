@@ -136,7 +136,8 @@ fn plan(stream: &Stream, place: &Place<'_>, found: &Found) -> String {
         found.to_text(place)
     );
     text.push_str(
-        "an erasure is no delete at the source: while the source has the row, its next event, snapshot or image brings it back\n",
+        "an erasure is no delete at the source: events that are not staged yet, and the next event, snapshot or image while the source has the row, \
+         bring it back\n",
     );
     if found.unmerged > 0 {
         text.push_str(&format!(

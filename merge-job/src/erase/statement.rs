@@ -70,6 +70,10 @@ impl Origin {
 
 /// The type without its length or precision, where it has one: of a type that cuts or rounds, the one that does not.
 fn without_modifier(merge_type: &str) -> Option<String> {
+    // A parenthesis in a name is none of a modifier.
+    if merge_type.contains('"') {
+        return None;
+    }
     let (before, rest) = merge_type.split_once('(')?;
     let (_, after) = rest.split_once(')')?;
     let base = match before {

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use milepost_job_spec::TableRef;
 use tokio_postgres::types::Type;
 
 use crate::erase::statement::Place;
 use crate::error::Error;
 use crate::session::Session;
-use crate::sql::list;
+use crate::sql::{list, literal};
 
 /// How long a vacuum waits for whoever works on a table's definition, or vacuums it.
 const LOCK_TIMEOUT: &str = "set lock_timeout = '10s'";
@@ -37,11 +38,11 @@ pub(crate) async fn vacuum(session: &Session, place: &Place<'_>) -> String {
     let ours = tables.iter().filter(|own| !not_ours.contains(own));
     text.push_str(&vacuum_each(session, ours).await);
     match emptied(session, place).await {
-        Ok(names) => {
-            for name in names {
+        Ok(tables) => {
+            for table in tables {
                 let _ = writeln!(
                     text,
-                    "statistics of {name} may have values until it has rows again and is analyzed: it is empty now"
+                    "statistics of {table} may have values until it has rows again and is analyzed: it is empty now"
                 );
             }
         }
@@ -53,33 +54,31 @@ pub(crate) async fn vacuum(session: &Session, place: &Place<'_>) -> String {
 }
 
 /// Tables without a row that have statistics: an `analyze` that finds no row leaves the old ones.
-async fn emptied(session: &Session, place: &Place<'_>) -> Result<Vec<String>, Error> {
+async fn emptied<'a>(session: &Session, place: &Place<'a>) -> Result<Vec<&'a TableRef>, Error> {
     let dataset = place.dataset;
-    let own = [&dataset.merge, dataset.live_table(), &dataset.staging];
-    let mut names: Vec<String> = own
-        .into_iter()
-        .chain(&dataset.closed)
-        .map(milepost_job_spec::TableRef::quoted)
-        .collect();
-    names.dedup();
-    let is_empty: Vec<String> = names
-        .iter()
-        .map(|table| {
-            format!(
-                "select {name} where not exists (select from {table}) and exists (select from pg_catalog.pg_stats s\n  \
-                   join pg_catalog.pg_class c on c.relname = s.tablename join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = s.schemaname\n \
-                   where c.oid = {name}::regclass)",
-                name = crate::sql::literal(table)
-            )
-        })
-        .collect();
-    let sql = is_empty.join("\nunion all\n");
+    let mut tables = vec![&dataset.merge, dataset.live_table(), &dataset.staging];
+    tables.extend(&dataset.closed);
+    // The live table is the merge table where there is no history.
+    tables.dedup();
+    let is_empty = tables.iter().map(|table| {
+        let table = table.quoted();
+        format!(
+            "not exists (select from {table}) and exists (select from pg_catalog.pg_stats s\n  \
+               join pg_catalog.pg_class c on c.relname = s.tablename\n  \
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace and n.nspname = s.schemaname\n \
+              where c.oid = {}::regclass)",
+            literal(&table)
+        )
+    });
+    let sql = format!("select {}", list(is_empty));
     let rows = session
         .query("look for statistics of empty tables", &sql, &[])
         .await?;
-    Ok(rows
-        .iter()
-        .map(|row| row.get::<_, String>(0).replace('"', ""))
+    let is_empty = |at: usize| rows.first().is_some_and(|row| row.get(at));
+    let tables = tables.into_iter().enumerate();
+    Ok(tables
+        .filter(|(at, _)| is_empty(*at))
+        .map(|(_, table)| table)
         .collect())
 }
 
@@ -122,6 +121,10 @@ async fn vacuum_each(session: &Session, tables: impl Iterator<Item = &String>) -
                 error.chain()
             );
         }
+    }
+    // The connection may be one of a pool.
+    if let Err(error) = session.script("wait as before", "reset lock_timeout").await {
+        tracing::debug!(error = %error.chain(), "the connection broke behind the vacuum");
     }
     text
 }

@@ -79,3 +79,33 @@ fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on()
         "0"
     );
 }
+
+#[test]
+fn control_tables_of_version_3_are_migrated_and_keys_erased_from_then_on() {
+    let spec = shop::stream(Strategy::LiveOnly);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut history = History::with(&spec, crate::seed(), Settings::default());
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+
+    database
+        .run("drop table milepost.erasures; delete from milepost.schema_version where version > 3");
+    let key = database.value("select id from main.shop__customers limit 1");
+    let erase = || {
+        Job::erase(database.url(), &spec, "customers").args([
+            "--key",
+            &format!("id={key}"),
+            "--yes",
+        ])
+    };
+    let run = erase().run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(run.stderr.contains("run `merge-job migrate`"), "{run}");
+    Job::new(database.url()).args(["migrate"]).succeed();
+    erase().succeed();
+    assert_eq!(
+        database.value("select rows_live from milepost.erasures"),
+        "1"
+    );
+}

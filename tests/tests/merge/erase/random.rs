@@ -16,6 +16,10 @@ use crate::random::{announce, spec_of_types};
 const SECONDS: u64 = 20;
 
 #[test]
+#[expect(
+    clippy::print_stderr,
+    reason = "whatever fails, the seed stands above it"
+)]
 fn a_random_history_goes_on_without_what_was_erased() {
     let seconds = std::env::var("MILEPOST_TEST_SECONDS")
         .ok()
