@@ -142,3 +142,44 @@ fn only_the_columns_of_the_sink_stay_of_a_row() {
     assert!(kept.contains(r#""__lsn": "12""#), "{kept}");
     assert!(!kept.contains("number"), "{kept}");
 }
+
+#[test]
+fn a_snapshot_that_begins_and_ends_with_an_erased_row_supersedes_as_before() {
+    let mut people = People::of(ALL);
+    people.deliver(
+        0,
+        &[
+            Message::of("c", "Ann", "1", 10),
+            // Its key is not known: whether the snapshot has it nobody can tell by it.
+            Message::of("c", "Nobody", "none", 11),
+            Message::of("r", CANARY, "1", 20).mark("first"),
+            Message::of("r", "Ann", "1", 20).mark("true"),
+            Message::of("r", CANARY, "2", 20).mark("last"),
+            Message::of("c", "Bob", "2", 21),
+        ],
+    );
+    assert_eq!(
+        people.merged(),
+        format!("Ann=1.00,Bob=2.00,{CANARY}=1.00,{CANARY}=2.00")
+    );
+    people.erased(CANARY, "1");
+    people.erased(CANARY, "2");
+    assert_eq!(
+        places_of(&mut people.database, CANARY),
+        Vec::<String>::new()
+    );
+    people
+        .database
+        .run("update milepost.quarantine set payload = payload || '{\"number\": \"9\"}'");
+    acceptance::Job::quarantine(people.database.url(), &people.spec, "replay")
+        .args(["--yes"])
+        .succeed();
+    assert_eq!(people.live(), "Ann=1.00,Bob=2.00");
+    assert_eq!(
+        people
+            .database
+            .value("select string_agg(status, ',') from milepost.quarantine"),
+        "superseded"
+    );
+    people.verified();
+}
