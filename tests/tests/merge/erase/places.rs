@@ -340,3 +340,44 @@ fn keys_come_from_a_file_or_standard_input() {
         "2 request 4711"
     );
 }
+
+#[test]
+fn a_table_of_another_owner_is_erased_from_and_its_owner_told_to_vacuum() {
+    let mut people = with_a_person(ALL);
+    let role = format!("job_{}", people.database.name());
+    people.database.run(&format!(
+        "create role \"{role}\" login;
+         do $$ declare t regclass; begin
+           for t in select c.oid::regclass from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                     where n.nspname in ('milepost', 'main') and c.relkind in ('r', 'p', 'v') loop
+             execute format('alter table %s owner to %I', t, '{role}');
+           end loop;
+         end $$;
+         grant usage on schema milepost, main, main_staging to \"{role}\";
+         grant select, insert, delete on main_staging.shop__people to \"{role}\""
+    ));
+    let url = people
+        .database
+        .url()
+        .replace("//postgres@", &format!("//{role}@"));
+    let run = Job::erase(&url, &people.spec, "people")
+        .args([
+            "--key",
+            &format!("it's \"who\"={CANARY}"),
+            "--key",
+            "number=1",
+        ])
+        .args(["--yes"])
+        .run();
+    assert_eq!(run.code, 0, "{run}");
+    let told = "not vacuumed, since another role owns them: let the owner run \
+                `vacuum (analyze, index_cleanup on) \"main_staging\".\"shop__people\"`";
+    assert!(run.stdout.contains(told), "{run}");
+    assert_eq!(
+        people
+            .database
+            .value("select erased_by from milepost.erasures"),
+        role
+    );
+    assert!(!people.live().contains(&format!("{CANARY}=1.00")));
+}
