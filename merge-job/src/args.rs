@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod erase;
 pub(crate) mod quarantine;
 pub(crate) mod topics;
 pub(crate) mod trim;
@@ -55,6 +56,8 @@ pub(crate) enum Command {
     /// Remove versions that ended longer ago than any group keeps them, while merges go on
     #[command(after_help = trim::HISTORY_HELP)]
     TrimHistory(trim::TrimArguments),
+    /// Remove every row of a key, from merge table, history, staging and quarantine
+    Erase(erase::EraseArguments),
     /// Print the statements that make a stream's tables and views
     Ddl(DdlArguments),
     /// Print a completion script for a shell

@@ -86,6 +86,15 @@ pub enum Error {
         #[source]
         source: tokio_postgres::Error,
     },
+    /// The connection broke after COMMIT of an erasure was sent and before its answer came: its audit row knows what happened.
+    #[error("lost the answer to the commit of erasure {id}; it was not committed")]
+    LostErasure {
+        /// The number of its audit row.
+        id: i64,
+        /// Why.
+        #[source]
+        source: tokio_postgres::Error,
+    },
     /// Another run holds the stream.
     #[error("another run holds stream `{0}`; nothing was changed")]
     Held(String),
@@ -213,7 +222,9 @@ impl Error {
     #[must_use]
     pub fn is_disconnect(&self) -> bool {
         match self {
-            Self::Sql { source, .. } | Self::Commit { source, .. } => {
+            Self::Sql { source, .. }
+            | Self::Commit { source, .. }
+            | Self::LostErasure { source, .. } => {
                 source.is_closed() || source.as_db_error().is_none()
             }
             _ => false,

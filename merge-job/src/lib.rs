@@ -4,13 +4,15 @@
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
-//! [`topics`] tells topics that were made again; [`trim`] removes what was kept long enough; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`topics`] tells topics that were made again; [`trim`] removes what was kept long enough and [`erase`] every row of a key;
+//! [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
 mod confirmation;
 pub mod control;
 pub mod database;
 pub mod ddl;
+pub mod erase;
 pub mod error;
 pub mod image;
 pub mod merge;

@@ -56,6 +56,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::TrimStaging(arguments) => runtime.block_on(trim_staging(arguments)),
         Command::TrimHistory(arguments) => runtime.block_on(trim_history(arguments)),
+        Command::Erase(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();

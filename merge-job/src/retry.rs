@@ -32,9 +32,11 @@ pub fn disposition(error: &Error) -> Disposition {
         },
         Error::Source(error) => disposition_of_source(error),
         Error::Connect { .. } | Error::Silent { .. } | Error::Held(_) => Disposition::Later,
-        Error::Commit { .. } | Error::Disturbed(_) | Error::Outdated(_) | Error::Split(_) => {
-            Disposition::Again
-        }
+        Error::Commit { .. }
+        | Error::LostErasure { .. }
+        | Error::Disturbed(_)
+        | Error::Outdated(_)
+        | Error::Split(_) => Disposition::Again,
         Error::Usage(_)
         | Error::Read { .. }
         | Error::Spec { .. }
@@ -82,7 +84,10 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Migrate(_)
         | Error::UnknownStream(_)
         | Error::Output(_) => Outcome::Usage,
-        Error::Connect { .. } | Error::Silent { .. } | Error::Commit { .. } => Outcome::Unreachable,
+        Error::Connect { .. }
+        | Error::Silent { .. }
+        | Error::Commit { .. }
+        | Error::LostErasure { .. } => Outcome::Unreachable,
         Error::Sql { source, .. } if source.is_closed() || lost(source) => Outcome::Unreachable,
         Error::Source(SourceError::Unreachable { .. } | SourceError::Silent { .. }) => {
             Outcome::Unreachable
@@ -128,6 +133,10 @@ pub fn hint(error: &Error) -> String {
             "check user and password of the platform's Postgres credential".to_owned()
         }
         Error::Sql { source, .. } => sql_hint(source.code().map(|code| code.code())).to_owned(),
+        Error::LostErasure { .. } => {
+            "run it again: nothing was changed, and an erasure may be run as often as you like"
+                .to_owned()
+        }
         Error::Commit { .. } => {
             "the next run finds out whether the batch was committed and goes on from there"
                 .to_owned()

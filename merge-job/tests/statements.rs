@@ -1,6 +1,7 @@
 //! The statements of a merge, as text: pure functions of a dataset, reviewed like prose.
 
 use milepost_job_spec::{DatasetSpec, OnTruncate, SourcePosition, StreamKey, StreamSpec};
+use milepost_merge_job::erase::statement::{self, Place};
 use milepost_merge_job::merge::{append, live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::truncate::{self, Truncate};
@@ -262,4 +263,46 @@ fn what_is_trimmed() {
     let closed = dataset.closed.as_ref().expect("it is milestoned");
     insta::assert_snapshot!("trim_closed", Closed(closed).remove(0..1024));
     insta::assert_snapshot!("trim_store_horizon", closed::store());
+}
+
+#[test]
+fn keys_that_are_erased() {
+    for (name, strategy) in [
+        ("live_only", "\"live-only\""),
+        ("milestoned", r#"{"milestoned": {"versions": "all"}}"#),
+    ] {
+        let mut dataset = dataset(strategy);
+        // One column of the key is staged as text, and its type rounds.
+        dataset.columns[1].merge_type = "numeric(10,2)".to_owned();
+        dataset.columns[1].staging_type = "text".to_owned();
+        if name == "live_only" {
+            (dataset.live, dataset.closed) = (None, None);
+        }
+        let place = Place {
+            dataset: &dataset,
+            source: SourcePosition::Postgres,
+            is_of_events: true,
+        };
+        let find = [
+            place.create_casts(),
+            place.uncast(),
+            place.create_keys(),
+            place.find_entries(),
+            place.find_staged(),
+            place.find_positions(),
+            place.count(),
+        ];
+        let remove = [
+            place.remove_merged(),
+            place.remove_staged(),
+            place.remove_entries(),
+            place.forget(),
+            place.drop_casts(),
+        ];
+        if name == "milestoned" {
+            insta::assert_snapshot!("erase_find", find.join(";\n\n"));
+            insta::assert_snapshot!("erase_record", statement::record_batch());
+        }
+        insta::assert_snapshot!(format!("erase_remove_{name}"), remove.join(";\n\n"));
+    }
 }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -83,6 +84,35 @@ impl Job {
     pub fn args<'a>(mut self, arguments: impl IntoIterator<Item = &'a str>) -> Self {
         self.0.args(arguments);
         self
+    }
+
+    /// Gives it this text as standard input.
+    ///
+    /// # Panics
+    /// If no temporary file can be made.
+    #[must_use]
+    pub fn input(mut self, text: &str) -> Self {
+        let mut file = tempfile::tempfile().expect("the temporary directory is writable");
+        file.write_all(text.as_bytes())
+            .and_then(|()| file.rewind())
+            .expect("the temporary directory has room");
+        self.0.stdin(file);
+        self
+    }
+
+    /// `erase` of keys of a dataset of a published stream.
+    #[must_use]
+    pub fn erase(url: &str, spec: &StreamSpec, dataset: &str) -> Self {
+        let stream = &spec.stream;
+        Self::new(url).args([
+            "erase",
+            "--platform",
+            &stream.platform,
+            "--store",
+            &stream.store,
+            "--dataset",
+            dataset,
+        ])
     }
 
     /// Sets a variable of its environment.

@@ -10,6 +10,7 @@ mod apply;
 pub mod compare;
 mod database;
 pub mod debezium;
+mod erased;
 mod fence;
 mod filled;
 mod job;

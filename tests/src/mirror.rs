@@ -10,10 +10,10 @@ use crate::{Database, Reference, Version, compare, stage};
 /// the same rows, and demands the same live rows, versions, counts and quarantine.
 #[derive(Debug)]
 pub struct Mirror<'a> {
-    spec: &'a StreamSpec,
-    tables: Vec<Reference>,
-    staged: Vec<StagedRow>,
-    watermarks: BTreeMap<(String, i32), i64>,
+    pub(crate) spec: &'a StreamSpec,
+    pub(crate) tables: Vec<Reference>,
+    pub(crate) staged: Vec<StagedRow>,
+    pub(crate) watermarks: BTreeMap<(String, i32), i64>,
     batch_number: i64,
     batch_time: i64,
     /// In which batches the rows of each source transaction were.
@@ -21,11 +21,11 @@ pub struct Mirror<'a> {
 }
 
 /// A row of `milepost.batches`.
-struct Batch {
+pub(crate) struct Batch {
     id: String,
     number: i64,
     time: i64,
-    cut: BTreeMap<(String, i32), i64>,
+    pub(crate) cut: BTreeMap<(String, i32), i64>,
 }
 
 /// Every class of a staged row, `closed` and `healed`: the columns of `milepost.batch_datasets`.
@@ -121,7 +121,7 @@ impl<'a> Mirror<'a> {
         }
     }
 
-    fn compare(&self, database: &mut Database) {
+    pub(crate) fn compare(&self, database: &mut Database) {
         let when = format!("batch {}", self.batch_number);
         for (place, dataset) in self.spec.datasets.iter().enumerate() {
             let mut merged = compare::versions(database, dataset);
@@ -261,7 +261,7 @@ impl<'a> Mirror<'a> {
         self.go_on(batch, most);
     }
 
-    fn compare_counts(
+    pub(crate) fn compare_counts(
         &self,
         database: &mut Database,
         batch: &Batch,
@@ -285,7 +285,7 @@ impl<'a> Mirror<'a> {
     }
 
     /// The batch is merged: its time has room for its events, its number follows.
-    fn go_on(&mut self, batch: &Batch, most: usize) {
+    pub(crate) fn go_on(&mut self, batch: &Batch, most: usize) {
         let earliest = self.batch_time + i64::try_from(most).unwrap_or(i64::MAX);
         assert!(
             batch.time >= earliest,
@@ -302,7 +302,7 @@ impl<'a> Mirror<'a> {
         self.watermarks.extend(batch.cut.clone());
     }
 
-    fn batches(&self, database: &mut Database) -> Vec<Batch> {
+    pub(crate) fn batches(&self, database: &mut Database) -> Vec<Batch> {
         let stream = &self.spec.stream;
         let dataset = match &stream.dataset {
             Some(dataset) => format!("= '{dataset}'"),

@@ -15,7 +15,7 @@ use crate::version::{Counts, Event, Version, keeps_all, key_of};
 use crate::version::{is_one_change, truncate};
 
 /// Topic, partition, row position.
-type Place = (String, i32, Option<u64>);
+pub(crate) type Place = (String, i32, Option<u64>);
 
 /// The merge table of one dataset, its fences and its quarantine.
 #[derive(Debug, Clone, Default)]
@@ -31,7 +31,7 @@ pub struct Reference {
     /// The last row of the batch before.
     last: Option<StagedRow>,
     /// The deletes by their place at the source, with what they took: a key change may go on in the next batch.
-    gone: BTreeMap<Place, (StagedRow, Option<Image>)>,
+    pub(crate) gone: BTreeMap<Place, (StagedRow, Option<Image>)>,
     pub(crate) snapshot: Snapshot,
 }
 

@@ -13,6 +13,7 @@ mod by_offset;
 mod by_transaction;
 mod counts;
 mod cut;
+pub(crate) mod erase;
 pub(crate) mod generation;
 pub(crate) mod image;
 mod merged_before;

@@ -17,7 +17,7 @@ mod switched;
 mod values;
 
 /// A stream whose tables are read from this database: each dataset from the table of its name in schema `public`.
-fn stream(source: &Database, mut datasets: Vec<DatasetSpec>) -> StreamSpec {
+pub(crate) fn stream(source: &Database, mut datasets: Vec<DatasetSpec>) -> StreamSpec {
     for dataset in &mut datasets {
         let name = |name: &str| name.parse().expect("an identifier");
         dataset.source_table = Some(TableRef {

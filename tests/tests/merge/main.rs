@@ -12,6 +12,7 @@ mod clock;
 mod cluster;
 mod concurrent;
 mod cost;
+mod erase;
 mod image;
 mod keys;
 mod kill;

@@ -203,7 +203,7 @@ fn spec(case: &Case) -> StreamSpec {
 }
 
 /// A partition may have its first row when rows of others are merged.
-fn announce(database: &Database, spec: &StreamSpec, partitions: i32) {
+pub(crate) fn announce(database: &Database, spec: &StreamSpec, partitions: i32) {
     if partitions == 1 {
         return;
     }

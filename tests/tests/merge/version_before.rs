@@ -1,7 +1,7 @@
 //! What the release before wrote is read: stream specs and control tables of version 1.
 
-use acceptance::{Cluster, Job, compare, publish, shop, stage};
-use milepost_job_spec::{DatasetPolicy, Input, Strategy, StreamSpec};
+use acceptance::{Cluster, Database, Job, compare, publish, shop, stage};
+use milepost_job_spec::{CONTROL_VERSION, DatasetPolicy, Input, Strategy, StreamSpec};
 use milepost_simulator::{History, Image, Settings};
 
 /// A spec as version 1 had it: none of the later fields.
@@ -14,6 +14,31 @@ fn as_version_1(spec: &StreamSpec) -> String {
         .and_then(|limits| limits.remove("staged_seconds"))
         .expect("version 2 has it");
     json.to_string()
+}
+
+/// What undoes each version of the control schema, the newest first.
+const UNDONE: [(i32, &str); 3] = [
+    (5, "drop table milepost.erasures"),
+    (
+        4,
+        "drop table milepost.retention; drop index milepost.batches_finished",
+    ),
+    (
+        3,
+        "alter table milepost.positions drop column lowest_offset, drop column lowest_row;
+         update milepost.positions set watermark_row = watermark_row - 'staged'",
+    ),
+];
+
+/// Makes the control schema what a release with this version left.
+fn back_to(database: &mut Database, version: i32) {
+    assert_eq!(UNDONE[0].0, CONTROL_VERSION, "each version has a way back");
+    for (_, undo) in UNDONE.iter().filter(|(own, _)| *own > version) {
+        database.run(undo);
+    }
+    database.run(&format!(
+        "delete from milepost.schema_version where version > {version}"
+    ));
 }
 
 #[test]
@@ -61,12 +86,7 @@ fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on()
     stage::round(&mut database, &spec, &history.round(30));
     Job::merge(database.url(), &spec).succeed();
 
-    database.run(
-        "drop table milepost.retention; drop index milepost.batches_finished;
-         alter table milepost.positions drop column lowest_offset, drop column lowest_row;
-         update milepost.positions set watermark_row = watermark_row - 'staged';
-         delete from milepost.schema_version where version > 2",
-    );
+    back_to(&mut database, 2);
     stage::round(&mut database, &spec, &history.round(30));
     let run = Job::merge(database.url(), &spec).run();
     assert_eq!(run.code, 2, "{run}");
@@ -78,5 +98,34 @@ fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on()
             "select count(*) from milepost.positions where watermark_row -> 'staged' is null or lowest_row is null"
         ),
         "0"
+    );
+}
+
+#[test]
+fn control_tables_of_version_4_are_migrated_and_keys_erased_from_then_on() {
+    let spec = shop::stream(Strategy::LiveOnly);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut history = History::with(&spec, crate::seed(), Settings::default());
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+
+    back_to(&mut database, 4);
+    let key = database.value("select id from main.shop__customers limit 1");
+    let erase = || {
+        Job::erase(database.url(), &spec, "customers").args([
+            "--key",
+            &format!("id={key}"),
+            "--yes",
+        ])
+    };
+    let run = erase().run();
+    assert_eq!(run.code, 2, "{run}");
+    assert!(run.stderr.contains("run `merge-job migrate`"), "{run}");
+    Job::new(database.url()).args(["migrate"]).succeed();
+    erase().succeed();
+    assert_eq!(
+        database.value("select rows_live from milepost.erasures"),
+        "1"
     );
 }
