@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod quarantine;
+pub(crate) mod rebuild;
 pub(crate) mod topics;
 
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub(crate) enum Command {
     ReconcileViews(ReconcileViewsArguments),
     /// List, replay or discard what did not fit its merge table
     Quarantine(quarantine::QuarantineArguments),
+    /// Keep a merge table aside and make it anew as its spec says, filled from staging or the source
+    Rebuild(rebuild::RebuildArguments),
     /// List topic partitions, or say what one is that a stream does not recognise
     Topics(topics::TopicsArguments),
     /// Print the statements that make a stream's tables and views

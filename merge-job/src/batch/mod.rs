@@ -18,6 +18,7 @@ pub(crate) mod image;
 mod merged_before;
 pub(crate) mod open;
 mod prepare;
+pub mod rebuild;
 mod record;
 pub(crate) mod replay;
 
@@ -69,7 +70,10 @@ pub const STEPS: [&str; 14] = [
 
 /// Aborts the process before `step` where a test asks for it.
 pub(crate) fn fault(step: &'static str) {
-    debug_assert!(STEPS.contains(&step), "`{step}` is a step");
+    debug_assert!(
+        STEPS.contains(&step) || rebuild::STEPS.contains(&step),
+        "`{step}` is a step"
+    );
     if cfg!(debug_assertions) && std::env::var("MILEPOST_FAULT").is_ok_and(|at| at == step) {
         std::process::abort();
     }
