@@ -149,7 +149,7 @@ async fn until_done(
     let patience = Patience::default();
     let mut pause = patience.first_pause;
     for attempt in 1.. {
-        let mut plans = Vec::new();
+        let mut plans: Vec<Plan> = Vec::new();
         let error = match batch::run(session, stream, places, origin, &mut plans).await {
             Ok(()) => return Ok(plans),
             Err(error) => error,
@@ -159,6 +159,7 @@ async fn until_done(
             if let Error::Commit { .. } = error
                 && batch::is_committed(session, stream, &plans).await?
             {
+                plans.iter_mut().for_each(|plan| plan.is_done = true);
                 return Ok(plans);
             }
             true

@@ -17,6 +17,7 @@ mod mended;
 mod position;
 mod quarantine;
 mod random;
+mod rebuild;
 mod redelivered;
 mod reference;
 mod resnapshot;

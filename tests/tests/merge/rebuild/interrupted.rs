@@ -1,0 +1,133 @@
+//! A rebuild that dies, and one beside merges: either the old table serves or the new one.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use acceptance::{Cluster, Job, Run};
+use milepost_job_spec::Outcome;
+use milepost_merge_job::batch::rebuild::STEPS;
+use test_case::test_case;
+
+use super::{ALL, LIVE, People, SNAPSHOT, event};
+
+/// Longer than it takes until the lock of a dead run is gone.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs until the stream is free: the lock of a run that died may hold for a moment.
+fn until_free(run: impl Fn() -> Run) -> Run {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let run = run();
+        if run.code != i32::from(Outcome::Held.code()) || Instant::now() > until {
+            return run;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test_case("source", true; "from the source, milestoned")]
+#[test_case("staging", true; "from staging, milestoned")]
+#[test_case("staging", false; "from staging, live only")]
+fn a_rebuild_that_dies_before_any_step_did_nothing_or_all(origin: &str, is_milestoned: bool) {
+    let mut people = People::of(if is_milestoned { ALL } else { LIVE }, &["id"]);
+    people.stage(&SNAPSHOT);
+    people.stage(&[
+        event("u", 2, "bo2", "-"),
+        event("c", 4, "dan", "d1"),
+        event("u", 9, "zed", "-"),
+    ]);
+    let rows = people.merged();
+    people.change_key(&["code"]);
+    let mut prepared = people.database;
+    for step in STEPS {
+        let (original, database) = Cluster::shared().copy(prepared);
+        prepared = original;
+        let mut own = People {
+            database,
+            spec: people.spec.clone(),
+            next: people.next,
+            model: people.model,
+        };
+        let before = own.state();
+        let died = Job::new(own.database.url())
+            .args([
+                "rebuild",
+                "--platform",
+                "main",
+                "--store",
+                "shop",
+                "--dataset",
+                "people",
+                "--from",
+                origin,
+                "--yes",
+            ])
+            .env("MILEPOST_FAULT", step)
+            .run();
+        assert_eq!(died.code, -1, "step `{step}` was never reached: {died}");
+        let after_death = until_free(|| own.merge());
+        if step == "done" {
+            assert_eq!(after_death.code, 0, "{after_death}");
+            assert_eq!(own.kept(), "shop__people__until_2");
+        } else {
+            assert_eq!(after_death.code, 1, "the old table serves: {after_death}");
+            own.database.run("delete from milepost.batches where status = 'failed'; update milepost.streams set consecutive_failures = 0");
+            assert_eq!(own.state(), before, "after a death before `{step}`");
+            let run = until_free(|| own.rebuild(origin, &["--yes"]));
+            assert_eq!(run.code, 0, "{run}");
+        }
+        if origin == "source" {
+            own.stage(&[
+                ("r", 1, "ann", "a1", "first"),
+                ("r", 2, "bo2", "b1", "true"),
+                ("r", 3, "cid", "c1", "true"),
+                ("r", 4, "dan", "d1", "last"),
+            ]);
+        }
+        assert_eq!(own.merged(), rows, "after a death before `{step}`");
+        assert_eq!(own.status(), "healthy");
+        own.is_clean();
+    }
+}
+
+#[test]
+fn merges_and_rebuilds_at_once_leave_what_each_alone_leaves() {
+    let mut people = People::of(ALL, &["id"]);
+    people.spec.limits.max_rows = 2;
+    assert_eq!(people.publish().code, 0);
+    people.stage(&SNAPSHOT);
+    people.stage(&[
+        event("u", 2, "bo2", "-"),
+        event("c", 4, "dan", "d1"),
+        event("d", 3, "", ""),
+    ]);
+    let rows = people.merged();
+    for _ in 0..3 {
+        let shared = &people;
+        let codes: Vec<(bool, i32, String)> = thread::scope(|scope| {
+            let runs: Vec<_> = (0..6)
+                .map(|n| {
+                    scope.spawn(move || {
+                        let is_merge = n % 2 == 0;
+                        let run = if is_merge {
+                            shared.merge()
+                        } else {
+                            shared.rebuild("staging", &["--yes"])
+                        };
+                        (is_merge, run.code, run.to_string())
+                    })
+                })
+                .collect();
+            runs.into_iter()
+                .map(|run| run.join().expect("a run ends"))
+                .collect()
+        });
+        for (_, code, run) in &codes {
+            assert!([0, i32::from(Outcome::Held.code())].contains(code), "{run}");
+        }
+        let run = until_free(|| people.merge());
+        assert_eq!(run.code, 0, "{run}");
+        assert_eq!(people.live(), rows);
+        people.is_clean();
+    }
+}
