@@ -82,6 +82,9 @@ impl Staged {
             ));
         }
         let before = before(session, spec, dataset, position, low).await?;
+        if before.is_none() && low > 0 && !is_first(session, dataset, position, low).await? {
+            return Err(no_snapshot(dataset));
+        }
         Ok(Self {
             topic: position.topic.clone(),
             partition: position.partition,
@@ -168,15 +171,18 @@ async fn bounds(
         let (low, high): (Option<i64>, Option<i64>) = (row.get("low"), row.get("high"));
         low.zip(high)
     };
-    rows.iter().find_map(bounds).ok_or_else(|| {
-        refused(
-            format!(
-                "staging holds no complete snapshot of dataset `{}`, from its first row to its last",
-                dataset.name
-            ),
-            from_source("its rows would not all come back (an incremental snapshot has no end)"),
-        )
-    })
+    let found = rows.iter().find_map(bounds);
+    found.ok_or_else(|| no_snapshot(dataset))
+}
+
+fn no_snapshot(dataset: &DatasetSpec) -> Error {
+    refused(
+        format!(
+            "staging holds no complete snapshot of dataset `{}`, from its first row to its last",
+            dataset.name
+        ),
+        from_source("its rows would not all come back (an incremental snapshot has no end)"),
+    )
 }
 
 /// Rows may be trimmed once they were merged for longer than they are kept; which are gone, nothing tells.
@@ -292,6 +298,29 @@ async fn before(
         let identity: &str = row.get("identity");
         Some((row.get("off"), serde_json::from_str(identity).ok()?))
     }))
+}
+
+/// Does a snapshot row say that it is the first? The lowest row that is staged looks like one where others were trimmed.
+async fn is_first(
+    session: &Session,
+    dataset: &DatasetSpec,
+    position: &Position,
+    low: i64,
+) -> Result<bool, Error> {
+    let sql = format!(
+        "select coalesce(s.__snapshot in ('first', 'first_in_data_collection'), false) from {} s\n \
+          where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset = $3",
+        dataset.staging.quoted()
+    );
+    let values: [Bound<'_>; 3] = [
+        (&position.topic, Type::TEXT),
+        (&position.partition, Type::INT4),
+        (&low, Type::INT8),
+    ];
+    let rows = session
+        .query("read the first row of the snapshot", &sql, &values)
+        .await?;
+    Ok(rows.first().is_some_and(|row| row.get(0)))
 }
 
 /// The statement that takes a partition back to before its snapshot. `$1` stream, `$2` dataset, `$3` topic, `$4` partition, `$5`

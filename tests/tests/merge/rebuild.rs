@@ -155,12 +155,15 @@ impl People {
         )
     }
 
-    fn rebuild(&self, origin: &str, more: &[&str]) -> Run {
+    /// A rebuild, which tells its plan.
+    fn job(&self, origin: &str) -> Job {
         Job::new(self.database.url())
             .args(["rebuild", "--platform", "main", "--store", "shop"])
             .args(["--dataset", "people", "--from", origin])
-            .args(more.iter().copied())
-            .run()
+    }
+
+    fn rebuild(&self, origin: &str, more: &[&str]) -> Run {
+        self.job(origin).args(more.iter().copied()).run()
     }
 
     fn rebuilt(&self, origin: &str) -> Run {

@@ -49,19 +49,9 @@ fn a_rebuild_that_dies_before_any_step_did_nothing_or_all(origin: &str, is_miles
             model: people.model,
         };
         let before = own.state();
-        let died = Job::new(own.database.url())
-            .args([
-                "rebuild",
-                "--platform",
-                "main",
-                "--store",
-                "shop",
-                "--dataset",
-                "people",
-                "--from",
-                origin,
-                "--yes",
-            ])
+        let died = own
+            .job(origin)
+            .args(["--yes"])
             .env("MILEPOST_FAULT", step)
             .run();
         assert_eq!(died.code, -1, "step `{step}` was never reached: {died}");
@@ -103,27 +93,26 @@ fn merges_and_rebuilds_at_once_leave_what_each_alone_leaves() {
     ]);
     let rows = people.merged();
     for _ in 0..3 {
-        let shared = &people;
-        let codes: Vec<(bool, i32, String)> = thread::scope(|scope| {
-            let runs: Vec<_> = (0..6)
-                .map(|n| {
-                    scope.spawn(move || {
-                        let is_merge = n % 2 == 0;
-                        let run = if is_merge {
-                            shared.merge()
-                        } else {
-                            shared.rebuild("staging", &["--yes"])
-                        };
-                        (is_merge, run.code, run.to_string())
-                    })
-                })
+        let jobs: Vec<Job> = (0..6)
+            .map(|n| match n % 2 {
+                0 => Job::merge(people.database.url(), &people.spec),
+                _ => people.job("staging").args(["--yes"]),
+            })
+            .collect();
+        let runs: Vec<Run> = thread::scope(|scope| {
+            let runs: Vec<_> = jobs
+                .into_iter()
+                .map(|job| scope.spawn(|| job.run()))
                 .collect();
             runs.into_iter()
                 .map(|run| run.join().expect("a run ends"))
                 .collect()
         });
-        for (_, code, run) in &codes {
-            assert!([0, i32::from(Outcome::Held.code())].contains(code), "{run}");
+        for run in &runs {
+            assert!(
+                [0, i32::from(Outcome::Held.code())].contains(&run.code),
+                "{run}"
+            );
         }
         let run = until_free(|| people.merge());
         assert_eq!(run.code, 0, "{run}");
