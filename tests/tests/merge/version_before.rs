@@ -62,7 +62,8 @@ fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on()
     Job::merge(database.url(), &spec).succeed();
 
     database.run(
-        "alter table milepost.positions drop column lowest_offset, drop column lowest_row;
+        "drop view milepost.stream_status;
+         alter table milepost.positions drop column lowest_offset, drop column lowest_row, drop column refill_after, drop column refill_upto;
          update milepost.positions set watermark_row = watermark_row - 'staged';
          delete from milepost.schema_version where version > 2",
     );
@@ -76,6 +77,39 @@ fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on()
         database.value(
             "select count(*) from milepost.positions where watermark_row -> 'staged' is null or lowest_row is null"
         ),
+        "0"
+    );
+}
+
+#[test]
+fn control_tables_of_version_3_are_migrated_and_a_stream_says_snapshot_as_before() {
+    let spec = shop::stream(Strategy::LiveOnly);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut history = History::with(&spec, crate::seed(), Settings::default());
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+    let definition = database.value("select pg_get_viewdef('milepost.stream_status')");
+    let before = definition.replace(
+        "(p.in_snapshot OR (p.refill_after IS NOT NULL) OR (p.refill_upto IS NOT NULL))",
+        "p.in_snapshot",
+    );
+    assert_ne!(before, definition, "{definition}");
+    database.run(&format!(
+        "create or replace view milepost.stream_status as {before}
+         alter table milepost.positions drop column refill_after, drop column refill_upto;
+         delete from milepost.schema_version where version > 3"
+    ));
+    let status = database.value("select status from milepost.stream_status");
+    Job::new(database.url()).args(["migrate"]).succeed();
+    assert_eq!(
+        database.value("select status from milepost.stream_status"),
+        status
+    );
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+    assert_eq!(
+        database.value("select count(*) from milepost.positions where refill_after is not null"),
         "0"
     );
 }

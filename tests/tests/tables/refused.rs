@@ -132,6 +132,27 @@ fn another_key_is_a_migration(strategy: Strategy) {
         &[
             "table `main.shop__people`",
             "its spec says (\"id\", \"name\")",
+            "`merge-job rebuild`",
+        ],
+    );
+}
+
+#[test_case(Strategy::LiveOnly; "live only")]
+#[test_case(MILESTONED; "milestoned")]
+fn a_new_column_in_the_key_is_told_as_new_and_not_as_dropped(strategy: Strategy) {
+    let mut database = Cluster::shared().database();
+    let spec = people(strategy, &COLUMNS);
+    publish_ok(&database, std::slice::from_ref(&spec), 1);
+    let mut columns = COLUMNS.to_vec();
+    columns.push(("region", "text"));
+    let mut after = people(strategy, &columns);
+    after.datasets[0].key = vec![ident("id"), ident("region")];
+    is_refused(
+        &mut database,
+        &after,
+        &[
+            "it has no column `region`, which belongs to the key that its spec says",
+            "`merge-job rebuild`",
         ],
     );
 }
