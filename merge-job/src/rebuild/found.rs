@@ -28,6 +28,8 @@ pub(crate) struct Found {
     pub(crate) rows: Rows,
     /// What the new key makes of the rows that are live; none where the table does not have its columns.
     pub(crate) doubled: Option<Doubled>,
+    /// Columns of the new key that the old one does not have.
+    pub(crate) new_columns: Vec<PgIdent>,
     /// Open entries of the quarantine.
     pub(crate) open: i64,
     /// The snapshot that is staged; none where rows come from the source.
@@ -99,6 +101,7 @@ impl Found {
             differences: differences(spec, dataset, &catalog),
             rows: Rows::count(session, dataset, &members).await?,
             doubled: Doubled::count(session, dataset, &catalog, &members).await?,
+            new_columns: catalog.new_key_columns(dataset),
             open: open(session, spec, dataset).await?,
             staged,
             is_merged: positions.iter().any(|position| own(&position)),

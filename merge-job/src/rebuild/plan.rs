@@ -129,6 +129,14 @@ impl Plan {
                         staged.nulls, staged.null_deletes
                     )?;
                 }
+                if !self.found.new_columns.is_empty() {
+                    writeln!(
+                        f,
+                        "           an update that changed {} while the key was another leaves the former value live as well: \
+                         compare with the source, or rebuild `--from source`",
+                        sql::names(&self.found.new_columns)
+                    )?;
+                }
                 writeln!(
                     f,
                     "  readers  see partial data until all up to offset {} is merged again; milepost.stream_status says `snapshot` until then",

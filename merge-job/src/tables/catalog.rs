@@ -158,6 +158,19 @@ impl Catalog {
         self.relations.contains_key(table)
     }
 
+    /// The columns of a dataset's key that the primary key of its table, or of the live rows, does not have.
+    pub(crate) fn new_key_columns(&self, dataset: &DatasetSpec) -> Vec<PgIdent> {
+        let tables = dataset.live.iter().chain([&dataset.merge]);
+        let mut keys = tables.filter_map(|table| Some(&self.relations.get(table)?.key));
+        let Some(old) = keys.find(|key| !key.is_empty()) else {
+            return Vec::new();
+        };
+        let key = dataset.key.iter();
+        key.filter(|column| !old.contains(column))
+            .cloned()
+            .collect()
+    }
+
     /// Has a table this column?
     pub(crate) fn has_column(&self, table: &TableRef, column: &PgIdent) -> bool {
         let relation = self.relations.get(table);

@@ -52,6 +52,7 @@ fn a_changed_key_is_followed_and_all_is_merged_again(
         "from staging: 11 rows of topic `t`, partition 0, from offset 2 on, the last complete snapshot (to 4)",
         "until all up to offset 12 is merged again",
         "no two live rows share a value of it now",
+        "while the key was another leaves the former value live as well",
     ] {
         assert!(plan.stdout.contains(words), "`{words}` is not in {plan}");
     }
