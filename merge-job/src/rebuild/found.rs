@@ -43,6 +43,8 @@ pub(crate) struct Found {
 pub(crate) struct Member {
     pub(crate) table: TableRef,
     pub(crate) columns: BTreeSet<String>,
+    /// Indexes that are no primary key: somebody made them.
+    pub(crate) indexes: Vec<String>,
     kind: String,
     comment: Option<String>,
     bytes: i64,
@@ -173,7 +175,9 @@ async fn members(session: &Session, dataset: &DatasetSpec) -> Result<Vec<Member>
              select n.nspname::text as schema, c.relname::text as name, c.relkind::text as kind, obj_description(c.oid, 'pg_class') as comment,\n       \
                     pg_total_relation_size(c.oid) as bytes, pg_has_role(c.relowner, 'usage') as is_owned,\n       \
                     (select coalesce(array_agg(a.attname::text), '{}') from pg_attribute a\n         \
-                      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns\n  \
+                      where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns,\n       \
+                    (select coalesce(array_agg(x.relname::text order by x.relname), '{}') from pg_index i join pg_class x on x.oid = i.indexrelid\n         \
+                      where i.indrelid = c.oid and not i.indisprimary) as indexes\n  \
                from pg_class c join pg_namespace n on n.oid = c.relnamespace cross join place p\n \
               where c.oid = p.id or c.oid in (select i.inhrelid from pg_inherits i where i.inhparent = p.id)\n    \
                  or c.oid in (select to_regclass(t)::oid from unnest($2::text[]) t)\n \
@@ -199,6 +203,7 @@ fn member(row: &Row) -> Result<Member, Error> {
             name: ident("name")?,
         },
         columns: row.get::<_, Vec<String>>("columns").into_iter().collect(),
+        indexes: row.get("indexes"),
         kind: row.get("kind"),
         comment: row.get("comment"),
         bytes: row.get("bytes"),
@@ -233,13 +238,14 @@ fn refuse_what_is_not_ours(dataset: &DatasetSpec, members: &[Member]) -> Result<
     Ok(())
 }
 
-/// Something that reads the table, or a view of it, and is not in the plan.
+/// Something that depends on the table, or on a view of it, and is not in the plan.
 struct Stranger {
     name: String,
     is_ours: bool,
 }
 
-/// The views, functions and foreign keys of others: they would go on with the table that is kept, and nobody would notice.
+/// Views, functions, foreign keys, publications, triggers and policies of others: they would go on with the table that is
+/// kept, and nobody would notice.
 async fn strangers(
     session: &Session,
     dataset: &DatasetSpec,
@@ -275,7 +281,17 @@ async fn strangers(
                select 'foreign key of ' || format('%I.%I', n.nspname, c.relname), null\n    \
                  from pg_constraint f join watched w on w.class = 'pg_class'::regclass and f.confrelid = w.id\n    \
                  join pg_class c on c.oid = f.conrelid join pg_namespace n on n.oid = c.relnamespace\n   \
-                where f.contype = 'f' and f.conrelid <> f.confrelid\n\
+                where f.contype = 'f' and f.conrelid <> f.confrelid\n  \
+               union\n  \
+               select 'publication ' || quote_ident(p.pubname), null\n    \
+                 from pg_publication_rel r join watched w on w.class = 'pg_class'::regclass and r.prrelid = w.id\n    \
+                 join pg_publication p on p.oid = r.prpubid\n  \
+               union\n  \
+               select 'trigger ' || quote_ident(t.tgname), null\n    \
+                 from pg_trigger t join watched w on w.class = 'pg_class'::regclass and t.tgrelid = w.id where not t.tgisinternal\n  \
+               union\n  \
+               select 'policy ' || quote_ident(p.polname), null\n    \
+                 from pg_policy p join watched w on w.class = 'pg_class'::regclass and p.polrelid = w.id\n\
              )\n\
              select name, coalesce(starts_with(comment, $4), false) as is_ours from reader order by is_ours, name",
             &[
@@ -305,7 +321,7 @@ fn refuse_strangers(strangers: &[Stranger], dataset: &DatasetSpec) -> Result<(),
     let (names, remedy) = if !theirs.is_empty() {
         (
             theirs,
-            "drop it, rebuild, then make it again: it would go on reading the table that is kept",
+            "drop it, rebuild, then make it again: it would stay with the table that is kept",
         )
     } else if ours.is_empty() {
         return Ok(());
@@ -317,7 +333,7 @@ fn refuse_strangers(strangers: &[Stranger], dataset: &DatasetSpec) -> Result<(),
     };
     Err(Error::Shape {
         table: format!("table `{}`", dataset.merge),
-        difference: format!("it is read by what is not in its plan: {names}"),
+        difference: format!("something depends on it that is not in its plan: {names}"),
         remedy: remedy.to_owned(),
     })
 }

@@ -200,6 +200,15 @@ impl fmt::Display for Plan {
             "  made     {} with key ({}), empty; its views again, with their grants",
             self.merge, self.key
         )?;
+        let indexes = self.found.members.iter().flat_map(|member| &member.indexes);
+        let indexes: Vec<&str> = indexes.map(String::as_str).collect();
+        if !indexes.is_empty() {
+            writeln!(
+                f,
+                "  indexes  {} stay with the kept table: who made them makes them again",
+                indexes.join(", ")
+            )?;
+        }
         if self.has_history {
             writeln!(
                 f,

@@ -15,8 +15,15 @@ fn views_functions_and_grants_are_there_again() {
          grant select on risk.shop__people, risk.shop__people__history, main.shop__people to {other};
          grant execute on function risk.shop__people__as_of(timestamptz) to {other}"
     ));
+    people
+        .database
+        .run("create index by_name on main.shop__people__live (name)");
     people.change_key(&["code"]);
-    people.rebuilt("source");
+    let run = people.rebuilt("source");
+    assert!(
+        run.stdout.contains("by_name stay with the kept table"),
+        "{run}"
+    );
     people.stage(&SNAPSHOT);
     people.merged();
     people.database.run(&format!(
@@ -57,6 +64,10 @@ fn views_functions_and_grants_are_there_again() {
 #[test_case("create function public.f() returns bigint language sql begin atomic select count(*) from risk.shop__people__as_of(now()); end",
             &["`function f()`"]; "a function on ours")]
 #[test_case("create table public.child (id bigint references main.shop__people__live (id))", &["`foreign key of public.child`"]; "a foreign key")]
+#[test_case("create publication mine for table main.shop__people__live; create function public.g() returns trigger language plpgsql as 'begin return new; end';
+             create trigger \"T\" before insert on main.shop__people__closed for each row execute function public.g()",
+            &["`publication mine`", "`trigger \"T\"`"]; "a publication and a trigger")]
+#[test_case("create policy own on main.shop__people using (true)", &["`policy own`"]; "a policy")]
 fn what_somebody_else_built_on_the_table_stops_a_rebuild_by_its_name(sql: &str, names: &[&str]) {
     let mut people = People::of(ALL, &["id"]);
     people.stage(&SNAPSHOT);
