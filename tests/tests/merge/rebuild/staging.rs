@@ -91,17 +91,17 @@ fn a_changed_key_is_followed_and_all_is_merged_again(
 #[test]
 fn a_topic_is_recognised_by_the_row_before_the_snapshot() {
     let mut people = People::of(ALL, &["id"]);
-    people.stage(&[event("c", 9, "old", "o1")]);
+    people.stage(&[event("c", 8, "old", "o1"), event("c", 9, "old", "o1")]);
     people.stage(&SNAPSHOT);
     people.merged();
     people.rebuilt("staging");
     people
         .database
-        .run("update main_staging.shop__people set __lsn = 7 where __connect_offset = 0");
+        .run("update main_staging.shop__people set __lsn = 7 where __connect_offset = 1");
     let run = people.merge();
     assert_eq!(run.code, 1, "{run}");
     assert!(
-        run.stderr.contains("another row stands at offset 0"),
+        run.stderr.contains("another row stands at offset 1"),
         "{run}"
     );
 }
