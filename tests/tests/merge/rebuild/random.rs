@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use acceptance::{Cluster, Database, Job, Version, compare, publish, publish_model, stage};
 use milepost_job_spec::{OnTruncate, Strategy, StreamSpec};
 use milepost_merge_job::batch::STEPS;
-use milepost_simulator::{History, Image, Settings, StagedRow};
+use milepost_simulator::{History, Image, Op, Settings, StagedRow};
 use proptest::prelude::{Just, any, prop_oneof};
 use proptest::strategy::Strategy as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -67,7 +67,7 @@ fn a_random_history_that_is_rebuilt_from_staging_ends_as_if_it_never_was() {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config {
         cases: 100_000,
-        max_shrink_time: 60_000,
+        max_shrink_time: 15_000,
         failure_persistence: None,
         ..Config::default()
     };
@@ -212,7 +212,9 @@ fn rebuild(database: &Database, staged: &[StagedRow]) -> bool {
         return true;
     }
     assert_eq!(run.code, 1, "{run}");
-    let is_whole = staged.iter().any(|row| row.snapshot.starts_with("last"));
+    // A snapshot of one row says `last` alone: behind offset 0 it may be what is left of a longer one.
+    let read = staged.iter().filter(|row| row.op == Op::Read).count();
+    let is_whole = read > 1 && staged.iter().any(|row| row.snapshot.starts_with("last"));
     let nothing_merged = run
         .stderr
         .contains("nothing of dataset `types` was merged yet");
