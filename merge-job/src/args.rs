@@ -2,6 +2,7 @@
 
 pub(crate) mod erase;
 pub(crate) mod quarantine;
+pub(crate) mod rebuild;
 pub(crate) mod topics;
 pub(crate) mod trim;
 
@@ -48,6 +49,8 @@ pub(crate) enum Command {
     ReconcileViews(ReconcileViewsArguments),
     /// List, replay or discard what did not fit its merge table
     Quarantine(quarantine::QuarantineArguments),
+    /// Keep a merge table aside and make it anew as its spec says, filled from staging or the source
+    Rebuild(rebuild::RebuildArguments),
     /// List topic partitions, or say what one is that a stream does not recognise
     Topics(topics::TopicsArguments),
     /// Remove staged rows that were merged long enough ago, while merges go on

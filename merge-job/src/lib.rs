@@ -4,8 +4,8 @@
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
-//! [`topics`] tells topics that were made again; [`trim`] removes what was kept long enough and [`erase`] every row of a key;
-//! [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`rebuild`] makes a merge table anew; [`topics`] tells topics that were made again; [`trim`] removes what was kept long
+//! enough and [`erase`] every row of a key; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
 mod confirmation;
@@ -19,6 +19,7 @@ pub mod merge;
 pub mod migrate;
 pub mod publish;
 pub mod quarantine;
+pub mod rebuild;
 pub mod reconcile_views;
 pub mod retry;
 mod run;

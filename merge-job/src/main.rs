@@ -53,6 +53,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Verify(arguments) => runtime.block_on(verify(arguments)),
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
         Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
+        Command::Rebuild(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::TrimStaging(arguments) => runtime.block_on(trim_staging(arguments)),
         Command::TrimHistory(arguments) => runtime.block_on(trim_history(arguments)),

@@ -19,6 +19,7 @@ pub(crate) mod image;
 mod merged_before;
 pub(crate) mod open;
 mod prepare;
+pub mod rebuild;
 mod record;
 pub(crate) mod replay;
 

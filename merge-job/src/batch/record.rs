@@ -320,7 +320,7 @@ fn statement(slices: &[Moved<'_>], ends: bool) -> String {
            update milepost.streams set batch_number = $2, checked_at = clock_timestamp(), consecutive_failures = 0,\n    \
                   blocked_on = null, blocked_since = null where id = $1 returning *\n\
          ), positions as (\n  \
-           insert into milepost.positions (platform, store, dataset, topic, partition, watermark, fence_commit, fence_row,\n    \
+           insert into milepost.positions as old (platform, store, dataset, topic, partition, watermark, fence_commit, fence_row,\n    \
                                            fence_order, newest_source_ts_us, watermark_row, in_snapshot, snapshot_from,\n                                           \
                                            lowest_offset, lowest_row)\n  \
            select s.platform, s.store, m.dataset, m.topic, m.part, m.high, m.x_commit, m.x_row, m.x_order, m.newest, m.identity, m.snapshot, m.snapshot_from,\n         \
@@ -330,7 +330,8 @@ fn statement(slices: &[Moved<'_>], ends: bool) -> String {
            set watermark = excluded.watermark, fence_commit = excluded.fence_commit, fence_row = excluded.fence_row,\n      \
                fence_order = excluded.fence_order, newest_source_ts_us = excluded.newest_source_ts_us,\n      \
                watermark_row = excluded.watermark_row, in_snapshot = excluded.in_snapshot,\n      \
-               snapshot_from = excluded.snapshot_from, lowest_offset = excluded.lowest_offset, lowest_row = excluded.lowest_row\n  \
+               snapshot_from = excluded.snapshot_from, lowest_offset = excluded.lowest_offset, lowest_row = excluded.lowest_row,\n      \
+               refill_upto = case when excluded.watermark < old.refill_upto then old.refill_upto end\n  \
            returning dataset, topic, partition, watermark\n\
          ), datasets as (\n  \
            update milepost.datasets d set last_batch_time = {time} from stream s\n   \

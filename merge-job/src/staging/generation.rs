@@ -98,6 +98,18 @@ fn of_table(index: usize, table: &TableRef, identity: &str, commit: &str, row: &
     )
 }
 
+/// The query for the last staged row of a partition below an offset, with what it is recognised by. `$1` topic, `$2` partition,
+/// `$3` the offset.
+pub(crate) fn last_below(dataset: &DatasetSpec, source: SourcePosition) -> String {
+    format!(
+        "select s.__connect_offset as off, {}::text as identity from {} s\n \
+          where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset < $3\n \
+          order by s.__connect_offset desc limit 1",
+        identity(dataset, source),
+        dataset.staging.quoted()
+    )
+}
+
 /// A topic partition as it is staged.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {

@@ -37,7 +37,7 @@ pub fn marks(shapes: &[Shape<'_>], stream: &StreamKey) -> String {
             };
             format!(
                 "select i, case when low > first or is_filled then low end as low, high, case when open > first or is_filled then open end as open\n  \
-                   from (select {index} as i, {low} as low, h.ended as high, {open} as open, h.low as first, exists (select from {live}) as is_filled\n          \
+                   from (select {index} as i, {low} as low, h.ended as high, {open} as open, h.low as first, (exists (select from {live}) or p.refill_after is not null or p.refill_upto is not null) as is_filled\n          \
                    from (select min(x_topic) as topic, min(x_part) as part, min(x_off) as low,\n                       \
                                 max(x_off) filter (where {LAST}) as ended,\n                       \
                                 case when (array_agg({OPEN} order by x_off desc))[1] then max(x_off) end as open\n                  \
@@ -49,12 +49,7 @@ pub fn marks(shapes: &[Shape<'_>], stream: &StreamKey) -> String {
                 open = begin("h.open"),
                 live = shape.dataset.live_table().quoted(),
                 image = literal(IMAGE_TOPIC),
-                own = format_args!(
-                    "p.platform = {} and p.store = {} and p.dataset = {}",
-                    literal(&stream.platform),
-                    literal(&stream.store),
-                    literal(&shape.dataset.name)
-                ),
+                own = of_dataset("p", shape, stream),
             )
         })
         .collect();
@@ -75,6 +70,8 @@ pub enum Found {
 ///
 /// `$1` topic, `$2` partition, `$3` first and `$4` last offset of the snapshot, `$5` watermark. An added delete stands at the end of
 /// the snapshot, with no topic, like those of a truncate: it is no staged row. Sets are taken by `except`: whole tables are compared, without an index.
+///
+/// A table that was made anew lacks rows no longer behind a snapshot that began since, or behind an image.
 ///
 /// Returns how many are missing, how many of those were live before the batch, and how many rows were live before it.
 #[must_use]
@@ -97,12 +94,7 @@ pub fn find(shape: &Shape<'_>, stream: &StreamKey, found: Found) -> String {
             column.merge_type
         ));
     }
-    let own = format!(
-        "q.platform = {} and q.store = {} and q.dataset = {}",
-        literal(&stream.platform),
-        literal(&stream.store),
-        literal(&shape.dataset.name)
-    );
+    let own = of_dataset("q", shape, stream);
     let delete = match found {
         Found::Counted => String::new(),
         Found::Deleted => format!(
@@ -126,13 +118,29 @@ pub fn find(shape: &Shape<'_>, stream: &StreamKey, found: Found) -> String {
                 and s.__connect_offset between $3::bigint and $5::bigint and s.__op <> 't'\n   \
             union all select {kept} from milepost.quarantine q\n              \
               where {own} and (q.status = 'open' or (q.topic = $1::text and q.partition = $2::integer and q.\"offset\" >= $3::bigint)))\n\
-         ){delete}\n\
+         ){delete}, refilled as (\n  \
+           update milepost.positions p set refill_after = null, refill_upto = case when $1::text <> {image} then p.refill_upto end\n   \
+            where {of_position} and (p.refill_after is not null or p.refill_upto is not null)\n     \
+              and ({image} in ($1::text, p.topic) or p.topic = $1::text and p.partition = $2::integer and p.refill_after < $3::bigint)\n\
+         )\n\
          select (select count(*) from missing) as missing, (select count(*) from missing m join {live} l on {joined}) as standing,\n       \
                 (select count(*) from {live}) as live, $4::bigint as upto",
+        image = literal(IMAGE_TOPIC),
+        of_position = of_dataset("p", shape, stream),
         last = shape.order_from_last(""),
         names = names.join(", "),
         staged = staged.join(", "),
         kept = kept.join(", "),
         joined = shape.live_key("l.", "m.", None),
+    )
+}
+
+/// Is a control row, under this alias, of the dataset?
+fn of_dataset(alias: &str, shape: &Shape<'_>, stream: &StreamKey) -> String {
+    format!(
+        "{alias}.platform = {} and {alias}.store = {} and {alias}.dataset = {}",
+        literal(&stream.platform),
+        literal(&stream.store),
+        literal(&shape.dataset.name)
     )
 }

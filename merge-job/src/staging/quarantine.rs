@@ -89,6 +89,9 @@ pub(crate) fn has_entry(shape: &Shape<'_>, stream: &StreamKey, event: &str) -> S
 }
 
 /// The statement that keeps the quarantined rows. `$1` platform, `$2` store, `$3` dataset, `$4` batch number.
+///
+/// A row that is merged again after a rebuild may have an entry, closed by then: that is opened, and keeps its payload, which
+/// a person may have mended.
 #[must_use]
 pub fn keep(shape: &Shape<'_>) -> String {
     format!(
@@ -99,7 +102,10 @@ pub fn keep(shape: &Shape<'_>) -> String {
            join {staging} s on s.__connect_topic = e.x_topic and s.__connect_partition = e.x_part\n                   \
                            and s.__connect_offset = e.x_off\n   \
           where e.x_state = {STATE_QUARANTINED}\n   \
-          order by e.x_topic, e.x_part, e.x_off",
+          order by e.x_topic, e.x_part, e.x_off\n  \
+         on conflict (platform, store, dataset, topic, partition, \"offset\") do update\n  \
+         set batch_number = excluded.batch_number, reason = excluded.reason, key = excluded.key, status = 'open', closed_at = null,\n      \
+             quarantined_at = clock_timestamp()",
         key = shape.key_json("e."),
         payload = payload(shape),
         events = shape.events(),

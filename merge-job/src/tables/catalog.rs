@@ -162,6 +162,43 @@ impl Catalog {
         self.relations.contains_key(table)
     }
 
+    /// The columns of a dataset's key that the primary key of its table, or of the live rows, does not have.
+    pub(crate) fn new_key_columns(&self, dataset: &DatasetSpec) -> Vec<PgIdent> {
+        let tables = dataset.live.iter().chain([&dataset.merge]);
+        let mut keys = tables.filter_map(|table| Some(&self.relations.get(table)?.key));
+        let Some(old) = keys.find(|key| !key.is_empty()) else {
+            return Vec::new();
+        };
+        let key = dataset.key.iter();
+        key.filter(|column| !old.contains(column))
+            .cloned()
+            .collect()
+    }
+
+    /// Has a table this column?
+    pub(crate) fn has_column(&self, table: &TableRef, column: &PgIdent) -> bool {
+        let relation = self.relations.get(table);
+        relation.is_some_and(|relation| relation.columns.iter().any(|own| own.name == *column))
+    }
+
+    /// Has the merge table of a dataset these columns, of the types that its spec says?
+    pub(crate) fn has_typed(&self, dataset: &DatasetSpec, columns: &[PgIdent]) -> bool {
+        let Some(table) = self.relations.get(&dataset.merge) else {
+            return false;
+        };
+        columns.iter().all(|name| {
+            let wanted = dataset.columns.iter().find(|column| column.name == *name);
+            let mut found = table.columns.iter().filter(|column| column.name == *name);
+            wanted.is_some_and(|wanted| found.any(|own| own.data_type == wanted.merge_type))
+        })
+    }
+
+    /// The roles that may read a table, beside whoever may by other rights.
+    pub(crate) fn readers(&self, table: &TableRef) -> impl Iterator<Item = &PgIdent> {
+        let relation = self.relations.get(table);
+        relation.into_iter().flat_map(|relation| &relation.readers)
+    }
+
     /// Into which table rows of this dataset were merged, if any were.
     pub(crate) fn merged_into(&self, dataset: &DatasetSpec) -> Option<&TableRef> {
         self.recorded

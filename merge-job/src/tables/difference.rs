@@ -11,6 +11,9 @@ use super::shape::{self, ColumnShape, Heap, Layout, Partition, Purpose, TableSha
 use super::widening::is_widening;
 use crate::sql;
 
+/// The command that makes a merge table anew, and where it is described.
+const REBUILD: &str = "`merge-job rebuild` (docs/operations.md, \"A table that is made anew\")";
+
 /// What a table needs to be what its shape says.
 pub(super) enum Difference {
     /// Nothing.
@@ -193,8 +196,10 @@ impl<'a> Findings<'a> {
         } else if gone {
             self.refuse(
                 "it is gone, although batches have merged rows into it".to_owned(),
-                "restore it from a backup with schema `milepost` of the same moment; a new table would lack what is merged already"
-                    .to_owned(),
+                format!(
+                    "restore it from a backup with schema `milepost` of the same moment; a new table lacks what is merged already, \
+                     until it comes again: {REBUILD}"
+                ),
             );
         } else {
             self.what.push("creates it".to_owned());
@@ -302,6 +307,13 @@ impl<'a> Findings<'a> {
         } = wanted;
         let dropped = mark.is_some_and(|mark| mark.columns.contains(name.as_str()));
         let add = format!("add column {} {data_type}", name.quoted());
+        if mark.is_some() && !dropped && self.is_key(name) {
+            self.refuse(
+                format!("it has no column `{name}`, which belongs to the key that its spec says"),
+                format!("keep the key of the model, or have the table made anew: {REBUILD}"),
+            );
+            return;
+        }
         if dropped || self.shape.is_essential(name) {
             self.refuse(
                 format!("column `{name}` is missing: somebody dropped or renamed it"),
@@ -318,6 +330,15 @@ impl<'a> Findings<'a> {
             );
             self.added.push(name);
         }
+    }
+
+    /// Is it a column of the dataset's key, and not one of ours?
+    fn is_key(&self, column: &PgIdent) -> bool {
+        let heap = match &self.shape.layout {
+            Layout::Plain(heap) => heap,
+            Layout::ByEnd { live, .. } => &live.heap,
+        };
+        self.shape.purpose == Purpose::Merge && heap.key.contains(column)
     }
 
     fn compare(&mut self, wanted: &ColumnShape, actual: &Column) {
@@ -462,7 +483,8 @@ impl<'a> Findings<'a> {
             return;
         }
         let remedy = format!(
-            "keep the key of the model; where the table lost its own, `alter table {table} add primary key ({wanted})`"
+            "keep the key of the model, or have the table made anew: {REBUILD}; where the table lost its own key, \
+             `alter table {table} add primary key ({wanted})`"
         );
         if relation.key.is_empty() {
             self.refuse(

@@ -19,6 +19,7 @@ pub use catalog::Catalog;
 pub use change::{Change, Object, Refusal, Step};
 pub(crate) use difference::missing_schema;
 pub use reconcile::{Patience, make, reconcile};
+pub(crate) use reconcile::{is_transient, read};
 pub use register::register_datasets;
 pub use widening::is_widening;
 

@@ -44,7 +44,7 @@ pub async fn reconcile(session: &Session, id: i64, spec: &StreamSpec) -> Result<
 }
 
 /// What the tables of a stream are now.
-async fn read(session: &Session, spec: &StreamSpec) -> Result<Catalog, Error> {
+pub(crate) async fn read(session: &Session, spec: &StreamSpec) -> Result<Catalog, Error> {
     let sql = format!("select {}::text", catalog::of_spec("$1::jsonb"));
     let json = serde_json::to_value(spec).expect("a spec has only text keys");
     let rows = session
@@ -177,7 +177,7 @@ async fn take(
 }
 
 /// Lock timeout, deadlock, serialization failure, and the races of catalog rows: two that create or alter the same thing.
-fn is_transient(code: &str) -> bool {
+pub(crate) fn is_transient(code: &str) -> bool {
     matches!(code, "55P03" | "40P01" | "40001" | "23505" | "XX000")
 }
 

@@ -261,6 +261,7 @@ impl<'a> Own<'a> {
             Meaning::Recreated => format!(
                 "update milepost.positions p set watermark = -1, lowest_offset = null, lowest_row = null, in_snapshot = false,\n       \
                         snapshot_from = null,\n       \
+                        refill_after = case when coalesce(p.refill_after, p.refill_upto) is not null then -1 end, refill_upto = null,\n       \
                         watermark_row = jsonb_strip_nulls(jsonb_build_object('fence_tx', p.watermark_row -> 'fence_tx', 'appended', p.watermark_row -> 'appended'))\n  {own}"
             ),
         };

@@ -1,8 +1,11 @@
 //! Which closed versions may go, as SQL. They stand in a partition of their own, so live rows are never read.
 
-use milepost_job_spec::{TableRef, milestone};
+use milepost_job_spec::{StreamKey, TableRef, milestone};
+use tokio_postgres::types::Type;
 
+use crate::error::Error;
 use crate::merge::moment;
+use crate::session::Session;
 
 /// The query for where the horizon of a dataset may be now, and where it is: microseconds since 1970, or null. `$1`
 /// platform, `$2` store, `$3` dataset, `$4` seconds for which versions are kept.
@@ -25,6 +28,28 @@ pub fn store() -> String {
           returning history_from::text",
         moment("$4::bigint")
     )
+}
+
+/// Says that a table has no history from before a batch: as-of functions refuse a moment before it. In that batch.
+pub(crate) async fn begin_history(
+    session: &Session,
+    stream: &StreamKey,
+    dataset: &str,
+    time_us: i64,
+) -> Result<(), Error> {
+    session
+        .execute(
+            "say where history begins",
+            &store(),
+            &[
+                (&stream.platform, Type::TEXT),
+                (&stream.store, Type::TEXT),
+                (&dataset, Type::TEXT),
+                (&time_us, Type::INT8),
+            ],
+        )
+        .await
+        .map(drop)
 }
 
 /// The query for as-of functions of ours that read a table and that no view of its dataset has any more: they do not ask

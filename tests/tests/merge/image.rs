@@ -12,6 +12,7 @@ mod interrupted;
 mod moment;
 mod planned;
 mod random;
+mod rebuilt;
 mod refused;
 mod switched;
 mod values;

@@ -21,6 +21,7 @@ mod pooler;
 mod position;
 mod quarantine;
 mod random;
+mod rebuild;
 mod redelivered;
 mod reference;
 mod resnapshot;

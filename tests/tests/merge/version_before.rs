@@ -17,7 +17,14 @@ fn as_version_1(spec: &StreamSpec) -> String {
 }
 
 /// What undoes each version of the control schema, the newest first.
-const UNDONE: [(i32, &str); 3] = [
+const UNDONE: [(i32, &str); 4] = [
+    (
+        6,
+        "do $$ declare had text := replace(pg_get_viewdef('milepost.stream_status'),
+             '(p.in_snapshot OR (p.refill_after IS NOT NULL) OR (p.refill_upto IS NOT NULL))', 'p.in_snapshot');
+         begin execute 'create or replace view milepost.stream_status as ' || had; end $$;
+         alter table milepost.positions drop column refill_after, drop column refill_upto",
+    ),
     (5, "drop table milepost.erasures"),
     (
         4,
@@ -127,5 +134,28 @@ fn control_tables_of_version_4_are_migrated_and_keys_erased_from_then_on() {
     assert_eq!(
         database.value("select rows_live from milepost.erasures"),
         "1"
+    );
+}
+
+#[test]
+fn control_tables_of_version_5_are_migrated_and_a_stream_says_snapshot_as_before() {
+    let spec = shop::stream(Strategy::LiveOnly);
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut history = History::with(&spec, crate::seed(), Settings::default());
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+    back_to(&mut database, 5);
+    let status = database.value("select status from milepost.stream_status");
+    Job::new(database.url()).args(["migrate"]).succeed();
+    assert_eq!(
+        database.value("select status from milepost.stream_status"),
+        status
+    );
+    stage::round(&mut database, &spec, &history.round(30));
+    Job::merge(database.url(), &spec).succeed();
+    assert_eq!(
+        database.value("select count(*) from milepost.positions where refill_after is not null"),
+        "0"
     );
 }

@@ -132,8 +132,28 @@ fn another_key_is_a_migration(strategy: Strategy) {
         &[
             "table `main.shop__people`",
             "its spec says (\"id\", \"name\")",
+            "`merge-job rebuild`",
         ],
     );
+}
+
+#[test_case(Strategy::LiveOnly; "live only")]
+#[test_case(MILESTONED; "milestoned")]
+fn a_new_column_in_the_key_is_told_as_new_and_not_as_dropped(strategy: Strategy) {
+    let database = Cluster::shared().database();
+    publish_ok(&database, &[people(strategy, &COLUMNS)], 1);
+    let mut columns = COLUMNS.to_vec();
+    columns.push(("region", "text"));
+    let mut after = people(strategy, &columns);
+    after.datasets[0].key = vec![ident("id"), ident("region")];
+    let run = publish_model(&database, &[after], 2);
+    assert_eq!(run.code, 1, "{run}");
+    for words in [
+        "it has no column `region`, which belongs to the key that its spec says",
+        "`merge-job rebuild`",
+    ] {
+        assert!(run.stderr.contains(words), "{run}");
+    }
 }
 
 #[test_case("alter table main.shop__people drop column email cascade", "column `email` is missing: somebody dropped or renamed it"; "a dropped column")]

@@ -1,0 +1,119 @@
+//! A table that is kept aside: its name, and the comment that says whose it was, until when, and why. Pure.
+
+use std::collections::BTreeSet;
+
+use milepost_job_spec::{Digest, MAX_IDENT_BYTES, PgIdent, TableRef};
+use serde::Serialize;
+
+use crate::sql;
+use crate::tables::mark::PREFIX;
+
+/// An underscore and eight digits of a hash: how a name that is cut stays its own.
+const HASH_BYTES: usize = 9;
+
+/// The name under which a table is kept: `shop__customers__until_8`, cut and hashed where that is too long, numbered where
+/// somebody has it.
+pub(crate) fn name(table: &PgIdent, number: i64, taken: &BTreeSet<String>) -> PgIdent {
+    let with = |suffix: &str| format!("{}{suffix}", shortened(table.as_str(), suffix.len()));
+    let first = std::iter::once(format!("__until_{number}"));
+    let others = (2..).map(|n: u32| format!("__until_{number}_{n}"));
+    first
+        .chain(others)
+        .map(|suffix| with(&suffix))
+        .find(|name| !taken.contains(name))
+        .and_then(|name| name.parse().ok())
+        .expect("a cut name is legal, and one of them is free")
+}
+
+fn shortened(name: &str, room: usize) -> String {
+    let most = MAX_IDENT_BYTES - room;
+    if name.len() <= most {
+        return name.to_owned();
+    }
+    let end = (0..=most - HASH_BYTES)
+        .rev()
+        .find(|&end| name.is_char_boundary(end))
+        .unwrap_or_default();
+    let hash = Digest::of(name.as_bytes());
+    format!("{}_{}", &name[..end], &hash.as_str()[..HASH_BYTES - 1])
+}
+
+/// What the comment of a table says that is kept aside. Whoever looks for tables that nobody uses finds it by `kept`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Mark<'a> {
+    holds: String,
+    columns: &'a BTreeSet<String>,
+    kept: Kept<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Kept<'a> {
+    /// The name that the table had.
+    from: &'a TableRef,
+    dataset: &'a str,
+    batch: i64,
+    /// Microseconds since 1970, as batch times are kept in control rows.
+    until_us: i64,
+    reason: &'a str,
+}
+
+impl<'a> Mark<'a> {
+    pub(crate) fn new(
+        from: &'a TableRef,
+        dataset: &'a str,
+        columns: &'a BTreeSet<String>,
+        (batch, until_us): (i64, i64),
+        reason: &'a str,
+    ) -> Self {
+        Self {
+            holds: format!("what {from} held until batch {batch} made it anew"),
+            columns,
+            kept: Kept {
+                from,
+                dataset,
+                batch,
+                until_us,
+                reason,
+            },
+        }
+    }
+
+    /// The statement that writes the comment.
+    pub(crate) fn comment(&self, table: &TableRef) -> String {
+        let json = serde_json::to_string(self).expect("a mark has only text keys");
+        format!(
+            "comment on table {} is {}",
+            table.quoted(),
+            sql::literal(&format!("{PREFIX}{json}"))
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(table: &str, number: i64, taken: &[&str]) -> String {
+        let taken = taken.iter().map(|&name| name.to_owned()).collect();
+        name(&table.parse().expect("a legal name"), number, &taken).to_string()
+    }
+
+    #[test]
+    fn a_kept_table_says_what_it_was_and_until_which_batch() {
+        assert_eq!(kept("shop__customers", 8, &[]), "shop__customers__until_8");
+        assert_eq!(
+            kept("shop__customers", 8, &["shop__customers__until_8"]),
+            "shop__customers__until_8_2"
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_cut_and_stays_its_own() {
+        let long = "é".repeat(31);
+        let (one, other) = (kept(&long, 7, &[]), kept(&format!("{long}x"), 7, &[]));
+        assert!(one.len() <= MAX_IDENT_BYTES && other.len() <= MAX_IDENT_BYTES);
+        assert!(one.ends_with("__until_7"), "{one}");
+        assert_ne!(one, other);
+        assert!(kept(&long, i64::MAX, &[]).len() <= MAX_IDENT_BYTES);
+    }
+}
