@@ -14,13 +14,13 @@ const MAX_BYTES: u64 = 32 * 1024 * 1024;
 
 #[derive(Args)]
 #[command(
-    after_help = "A command line is seen by others: in lists of processes, in the history of a shell, in logs. --keys-from - reads keys from\n\
-                  standard input, one JSON object on each line.\n\n\
-                  What is erased: live row and history, staged rows, entries of the quarantine, and what the control rows remember of them.\n\
+    after_help = "A command line is seen by others: in lists of processes, in the history of a shell, in logs. --keys-from reads keys from a \
+                  file or, with -, from standard input, one JSON object on each line: {\"order_id\": 5, \"line_no\": 1}\n\n\
+                  What is erased: live row and history, staged rows, entries of the quarantine, and what the control rows remember of them. \
                   Not the row at the source, in Kafka, in the write-ahead log, or in a backup.\n\n\
                   Examples:\n  \
-                  merge-job erase --platform main --store shop --dataset customers --keys-from - <<< '{\"id\": 17}'          # what would be erased\n  \
-                  merge-job erase --platform main --store shop --dataset customers --keys-from keys.jsonl --reason 'request 4711' --yes\n  \
+                  merge-job erase --platform main --store shop --dataset customers --keys-from keys.jsonl          # what would be erased\n  \
+                  merge-job erase --platform main --store shop --dataset customers --keys-from - --reason 'request 4711' --yes < keys.jsonl\n  \
                   merge-job erase --platform main --store shop --dataset order_lines --key order_id=5 --key line_no=1 --yes"
 )]
 pub(crate) struct EraseArguments {
