@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod migrate_tables;
 pub(crate) mod quarantine;
 pub(crate) mod topics;
 
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Make the views of all workspaces what the published plans say, and drop those that nobody wants
     ReconcileViews(ReconcileViewsArguments),
+    /// Plan, then make, changes of tables that rewrite them
+    MigrateTables(migrate_tables::MigrateTablesArguments),
     /// List, replay or discard what did not fit its merge table
     Quarantine(quarantine::QuarantineArguments),
     /// List topic partitions, or say what one is that a stream does not recognise

@@ -4,7 +4,7 @@
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
-//! [`topics`] tells topics that were made again; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`topics`] tells topics that were made again; [`table_migration`] casts columns whose type changes; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
 mod confirmation;
@@ -24,6 +24,7 @@ pub mod secret;
 pub mod session;
 pub mod sql;
 pub mod staging;
+pub mod table_migration;
 pub mod tables;
 mod tls;
 pub mod topics;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec, milestone};
 
 use super::catalog::{Catalog, Column, Relation};
-use super::change::{Change, Object, Refusal, Step};
+use super::change::{Change, Kept, Migration, Object, Refusal, Retype, Step};
 use super::mark::Mark;
 use super::shape::{self, ColumnShape, Heap, Layout, Partition, Purpose, TableShape};
 use super::widening::is_widening;
@@ -21,12 +21,15 @@ pub(super) enum Difference {
         statements: Vec<String>,
         retypes: bool,
     },
+    /// One step that casts values of columns.
+    Migration { step: Step, retypes: Vec<Retype> },
     /// More than that.
     Refused(Vec<Refusal>),
 }
 
 impl Difference {
-    pub(super) fn into_changes(self, shape: &TableShape) -> Vec<Change> {
+    /// `command` prints the plan of a migration.
+    pub(super) fn into_changes(self, shape: &TableShape, command: &str) -> Vec<Change> {
         let object = Object::Table(shape.table.clone());
         match self {
             Self::None => Vec::new(),
@@ -39,6 +42,11 @@ impl Difference {
                     statements,
                 })]
             }
+            Self::Migration { step, retypes } => vec![Change::Migrate(Migration {
+                step,
+                retypes,
+                command: command.to_owned(),
+            })],
             Self::Refused(refusals) => refusals.into_iter().map(Change::Refuse).collect(),
         }
     }
@@ -83,8 +91,9 @@ pub(super) fn of_table(
     shape: &TableShape,
     catalog: &Catalog,
     dataset: Option<&DatasetSpec>,
+    command: &str,
 ) -> Difference {
-    let mut findings = Findings::new(shape);
+    let mut findings = Findings::new(shape, dataset, command);
     findings.check_types();
     let merged_into = dataset.and_then(|dataset| catalog.merged_into(dataset));
     if shape.purpose == Purpose::Merge
@@ -117,19 +126,25 @@ struct Findings<'a> {
     what: Vec<String>,
     statements: Vec<String>,
     added: Vec<&'a PgIdent>,
-    retypes: bool,
+    widens: bool,
+    retypes: Vec<Retype>,
+    dataset: Option<&'a DatasetSpec>,
+    command: &'a str,
 }
 
 impl<'a> Findings<'a> {
-    fn new(shape: &'a TableShape) -> Self {
+    fn new(shape: &'a TableShape, dataset: Option<&'a DatasetSpec>, command: &'a str) -> Self {
         Self {
             shape,
+            dataset,
+            command,
             object: Object::Table(shape.table.clone()),
             refusals: Vec::new(),
             what: Vec::new(),
             statements: Vec::new(),
             added: Vec::new(),
-            retypes: false,
+            widens: false,
+            retypes: Vec::new(),
         }
     }
 
@@ -149,16 +164,28 @@ impl<'a> Findings<'a> {
         ));
     }
 
-    fn end(self) -> Difference {
+    fn end(mut self) -> Difference {
         if !self.refusals.is_empty() {
+            let retypes = self.retypes.iter();
+            self.refusals
+                .extend(retypes.map(|retype| retype.refusal(self.object.clone(), self.command)));
             Difference::Refused(self.refusals)
+        } else if !self.retypes.is_empty() {
+            Difference::Migration {
+                step: Step {
+                    object: self.object,
+                    what: self.what.join(", "),
+                    statements: self.statements,
+                },
+                retypes: self.retypes,
+            }
         } else if self.statements.is_empty() {
             Difference::None
         } else {
             Difference::Step {
                 what: self.what,
                 statements: self.statements,
-                retypes: self.retypes,
+                retypes: self.widens,
             }
         }
     }
@@ -343,20 +370,53 @@ impl<'a> Findings<'a> {
                     ),
                     &format!("alter column {} type {data_type}", name.quoted()),
                 );
-                self.retypes = true;
+                self.widens = true;
+            } else if let Some(kept) = self.kept(name) {
+                self.retype(wanted, actual, kept);
             } else {
                 self.refuse(
-                    format!("column `{name}` is {}, its spec says {data_type}", actual.data_type),
                     format!(
-                        "give the column a type of the model that maps to {} again; a narrower type, or one that rewrites the table, is a planned migration",
+                        "column `{name}` is {}, its spec says {data_type}",
                         actual.data_type
                     ),
+                    "restore the column as merge-job made it: it is the platform's own".to_owned(),
                 );
             }
         }
         if *nullable && actual.not_null {
             self.relax(name);
         }
+    }
+
+    /// What else keeps the values of a column of the source; none where it is one of ours, whose type no spec changes.
+    fn kept(&self, column: &PgIdent) -> Option<Kept> {
+        let dataset = self.dataset?;
+        let is_merge = self.shape.purpose == Purpose::Merge;
+        let own = dataset.columns.iter().find(|own| {
+            let name = if is_merge { &own.name } else { &own.staged_as };
+            name == column
+        })?;
+        Some(match (dataset.key.contains(&own.name), is_merge) {
+            (false, _) => Kept::Nowhere,
+            (true, true) => Kept::AsJson,
+            (true, false) => Kept::AsText,
+        })
+    }
+
+    fn retype(&mut self, wanted: &ColumnShape, actual: &Column, kept: Kept) {
+        let (from, to) = (&actual.data_type, &wanted.data_type);
+        let name = wanted.name.quoted();
+        self.alter(
+            format!("casts column `{}` from {from} to {to}", wanted.name),
+            &format!("alter column {name} type {to} using cast({name} as {to})"),
+        );
+        self.retypes.push(Retype {
+            table: self.shape.table.clone(),
+            column: wanted.name.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            kept,
+        });
     }
 
     fn relax(&mut self, column: &PgIdent) {
