@@ -229,7 +229,7 @@ impl<'a> Findings<'a> {
 
     /// Is it a table of the right layout? If not, comparing columns says nothing.
     fn check_kind(&mut self, relation: &Relation) -> bool {
-        let history = "history is kept or dropped by a planned migration, which this release does not have: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
+        let history = "history is kept or dropped by a planned migration, which this release does not have for a strategy: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
         if self.shape.purpose == Purpose::Merge && self.refuse_append(relation) {
             return false;
         }
@@ -503,9 +503,16 @@ impl<'a> Findings<'a> {
             );
             return;
         }
-        let remedy = format!(
-            "keep the key of the model; where the table lost its own, `alter table {table} add primary key ({wanted})`"
+        let lost = format!(
+            "where the table lost its own, `alter table {table} add primary key ({wanted})`"
         );
+        let remedy = match self.dataset {
+            Some(_) if self.shape.purpose == Purpose::Merge => format!(
+                "keep the key of the model; or make the table anew with the other: `{} --from staging`, or `--from source`; {lost}",
+                self.command.replacen("migrate-tables", "rebuild", 1)
+            ),
+            _ => format!("keep the key of the model; {lost}"),
+        };
         if relation.key.is_empty() {
             self.refuse(
                 format!("{table} has no primary key, its spec says ({wanted})"),
