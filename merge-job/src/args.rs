@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod erase;
+pub(crate) mod migrate_tables;
 pub(crate) mod quarantine;
 pub(crate) mod rebuild;
 pub(crate) mod topics;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Make the views of all workspaces what the published plans say, and drop those that nobody wants
     ReconcileViews(ReconcileViewsArguments),
+    /// Plan, then make, changes of tables that rewrite them
+    MigrateTables(migrate_tables::MigrateTablesArguments),
     /// List, replay or discard what did not fit its merge table
     Quarantine(quarantine::QuarantineArguments),
     /// Keep a merge table aside and make it anew as its spec says, filled from staging or the source

@@ -24,6 +24,8 @@ pub fn ddl(spec: &StreamSpec) -> Result<String, Error> {
                 text.push('\n');
             }
             Change::Refuse(refusal) => return Err(refusal.into()),
+            // An empty database has nothing to migrate.
+            Change::Migrate(_) => {}
         }
     }
     Ok(text)

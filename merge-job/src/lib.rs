@@ -4,8 +4,9 @@
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
 //! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
-//! [`rebuild`] makes a merge table anew; [`topics`] tells topics that were made again; [`trim`] removes what was kept long
-//! enough and [`erase`] every row of a key; [`verify`] proves the invariants; [`retry`] decides what follows from an error.
+//! [`table_migration`] changes tables that a publish may not; [`rebuild`] makes a merge table anew; [`topics`] tells topics that
+//! were made again; [`trim`] removes what was kept long enough and [`erase`] every row of a key; [`verify`] proves the
+//! invariants; [`retry`] decides what follows from an error.
 
 pub mod batch;
 mod confirmation;
@@ -27,6 +28,7 @@ pub mod secret;
 pub mod session;
 pub mod sql;
 pub mod staging;
+pub mod table_migration;
 pub mod tables;
 mod tls;
 pub mod topics;

@@ -52,6 +52,11 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Merge(arguments) => runtime.block_on(merge(arguments)),
         Command::Verify(arguments) => runtime.block_on(verify(arguments)),
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
+        Command::MigrateTables(arguments) => {
+            let (text, outcome) = runtime.block_on(arguments.run())?;
+            print(&text)?;
+            Ok(outcome)
+        }
         Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Rebuild(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),

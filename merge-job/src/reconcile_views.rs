@@ -139,7 +139,7 @@ async fn make_missing(
             }
             Mode::DryRun => changes
                 .iter()
-                .filter_map(Change::refusal)
+                .flat_map(|change| change.refusals())
                 .map(Error::from)
                 .collect(),
         };

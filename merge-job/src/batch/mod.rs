@@ -29,6 +29,7 @@ mod truncate;
 mod unknown;
 
 pub use counts::Counts;
+pub(crate) use open::SETTINGS;
 pub(crate) use record::{after_lost_commit, failed};
 pub use resnapshot::Missing;
 pub(crate) use resnapshot::Resnapshot;

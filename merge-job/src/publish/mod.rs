@@ -330,7 +330,7 @@ async fn change_tables(
             }
             _ => changes
                 .iter()
-                .filter_map(Change::refusal)
+                .flat_map(Change::refusals)
                 .map(Error::from)
                 .collect(),
         };

@@ -14,7 +14,7 @@ use crate::rebuild::staged::Staged;
 use crate::session::{Bound, Session};
 use crate::sql;
 use crate::tables::mark::PREFIX;
-use crate::tables::{self, Catalog, Change, Object, shape};
+use crate::tables::{self, Catalog, Change, Migration, Object, shape};
 
 /// What was found. It can be made anew: all that stands against it is an error of [`Found::read`].
 #[derive(Debug)]
@@ -360,7 +360,7 @@ fn differences(spec: &StreamSpec, dataset: &DatasetSpec, catalog: &Catalog) -> V
         .iter()
         .filter(|change| *change.object() == Object::Table(dataset.merge.clone()));
     own.map(|change| match change {
-        Change::Make(step) => step.what.clone(),
+        Change::Make(step) | Change::Migrate(Migration { step, .. }) => step.what.clone(),
         Change::Refuse(refusal) => refusal.difference.clone(),
     })
     .collect()

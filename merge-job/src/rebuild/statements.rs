@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::rebuild::found::Found;
 use crate::rebuild::kept;
 use crate::rebuild::plan::Plan;
-use crate::tables::{Catalog, Change, shape};
+use crate::tables::{Catalog, Change, Migration, shape};
 use crate::views;
 
 /// The statements, views before and after the table among them. `until` is the batch that makes the table anew: its number
@@ -44,7 +44,9 @@ pub(crate) fn of(
     let mut all = Vec::new();
     for change in views::around(stream, dataset, catalog, what, statements) {
         match change {
-            Change::Make(step) => all.extend(step.statements),
+            Change::Make(step) | Change::Migrate(Migration { step, .. }) => {
+                all.extend(step.statements);
+            }
             Change::Refuse(refusal) => return Err(refusal.into()),
         }
     }

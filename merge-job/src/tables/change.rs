@@ -11,6 +11,8 @@ use crate::error::Error;
 pub enum Change {
     /// An additive change, made in a short transaction of its own.
     Make(Step),
+    /// More than that, but a planned migration makes it: the stream stops until somebody has it made.
+    Migrate(Migration),
     /// Anything else; the object stays as it is.
     Refuse(Refusal),
 }
@@ -24,6 +26,70 @@ pub struct Step {
     pub what: String,
     /// The statements, in order.
     pub statements: Vec<String>,
+}
+
+/// A difference that `merge-job migrate-tables` makes, once a person has seen its plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Migration {
+    /// What is changed, and how: with it goes whatever publish would have made of the same table.
+    pub step: Step,
+    /// The columns whose values are cast.
+    pub retypes: Vec<Retype>,
+    /// The command that prints the plan.
+    pub command: String,
+}
+
+/// A column that gets a type which rewrites its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retype {
+    /// Its table.
+    pub table: TableRef,
+    /// Its name.
+    pub column: PgIdent,
+    /// Its type until now, as `format_type` prints it.
+    pub from: String,
+    /// Its type in the spec.
+    pub to: String,
+    /// What else than its table knows its values.
+    pub kept: Kept,
+}
+
+/// Where the values of a column are kept besides its table, so that they must be found there afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nowhere.
+    Nowhere,
+    /// In control rows and quarantine entries, as `jsonb`: a key of a merge table.
+    AsJson,
+    /// In control rows, as text: a key in staging, which a topic is recognised by.
+    AsText,
+}
+
+impl Migration {
+    /// What stands against a batch until it is made, per column.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<Refusal> {
+        let retypes = self.retypes.iter();
+        retypes
+            .map(|retype| retype.refusal(self.step.object.clone(), &self.command))
+            .collect()
+    }
+}
+
+impl Retype {
+    /// How the column differs, and what makes it what its spec says.
+    pub(super) fn refusal(&self, object: Object, command: &str) -> Refusal {
+        let Self {
+            column, from, to, ..
+        } = self;
+        Refusal {
+            object,
+            difference: format!("column `{column}` is {from}, its spec says {to}"),
+            remedy: format!(
+                "a planned migration, if every value stays what it is: `{command}` prints the plan; or give the column a type of the model that maps to {from} again"
+            ),
+        }
+    }
 }
 
 /// A difference that only a person, or a planned migration, can mend.
@@ -56,16 +122,18 @@ impl Change {
     pub const fn object(&self) -> &Object {
         match self {
             Self::Make(step) => &step.object,
+            Self::Migrate(migration) => &migration.step.object,
             Self::Refuse(refusal) => &refusal.object,
         }
     }
 
-    /// The refusal, if it is one.
+    /// What stops the stream, if it does.
     #[must_use]
-    pub fn refusal(&self) -> Option<Refusal> {
+    pub fn refusals(&self) -> Vec<Refusal> {
         match self {
-            Self::Make(_) => None,
-            Self::Refuse(refusal) => Some(refusal.clone()),
+            Self::Make(_) => Vec::new(),
+            Self::Migrate(migration) => migration.refusals(),
+            Self::Refuse(refusal) => vec![refusal.clone()],
         }
     }
 }
@@ -90,6 +158,9 @@ impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Make(step) => write!(f, "{}: {}", step.object, step.what),
+            Self::Migrate(Migration { step, .. }) => {
+                write!(f, "{}: needs a migration: {}", step.object, step.what)
+            }
             Self::Refuse(refusal) => {
                 write!(f, "{}: refused: {}", refusal.object, refusal.difference)
             }

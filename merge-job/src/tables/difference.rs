@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec, milestone};
 
 use super::catalog::{Catalog, Column, Relation};
-use super::change::{Change, Object, Refusal, Step};
+use super::change::{Change, Kept, Migration, Object, Refusal, Retype, Step};
 use super::mark::Mark;
 use super::shape::{self, ColumnShape, Heap, Layout, Partition, Purpose, TableShape};
 use super::widening::is_widening;
@@ -24,12 +24,15 @@ pub(super) enum Difference {
         statements: Vec<String>,
         retypes: bool,
     },
+    /// One step that casts values of columns.
+    Migration { step: Step, retypes: Vec<Retype> },
     /// More than that.
     Refused(Vec<Refusal>),
 }
 
 impl Difference {
-    pub(super) fn into_changes(self, shape: &TableShape) -> Vec<Change> {
+    /// `command` prints the plan of a migration.
+    pub(super) fn into_changes(self, shape: &TableShape, command: &str) -> Vec<Change> {
         let object = Object::Table(shape.table.clone());
         match self {
             Self::None => Vec::new(),
@@ -42,6 +45,11 @@ impl Difference {
                     statements,
                 })]
             }
+            Self::Migration { step, retypes } => vec![Change::Migrate(Migration {
+                step,
+                retypes,
+                command: command.to_owned(),
+            })],
             Self::Refused(refusals) => refusals.into_iter().map(Change::Refuse).collect(),
         }
     }
@@ -86,8 +94,9 @@ pub(super) fn of_table(
     shape: &TableShape,
     catalog: &Catalog,
     dataset: Option<&DatasetSpec>,
+    command: &str,
 ) -> Difference {
-    let mut findings = Findings::new(shape, catalog.server);
+    let mut findings = Findings::new(shape, dataset, command, catalog.server);
     findings.check_types();
     let merged_into = dataset.and_then(|dataset| catalog.merged_into(dataset));
     if shape.purpose == Purpose::Merge
@@ -120,20 +129,31 @@ struct Findings<'a> {
     what: Vec<String>,
     statements: Vec<String>,
     added: Vec<&'a PgIdent>,
-    retypes: bool,
+    widens: bool,
+    retypes: Vec<Retype>,
+    dataset: Option<&'a DatasetSpec>,
+    command: &'a str,
     server: u32,
 }
 
 impl<'a> Findings<'a> {
-    fn new(shape: &'a TableShape, server: u32) -> Self {
+    fn new(
+        shape: &'a TableShape,
+        dataset: Option<&'a DatasetSpec>,
+        command: &'a str,
+        server: u32,
+    ) -> Self {
         Self {
             shape,
+            dataset,
+            command,
             object: Object::Table(shape.table.clone()),
             refusals: Vec::new(),
             what: Vec::new(),
             statements: Vec::new(),
             added: Vec::new(),
-            retypes: false,
+            widens: false,
+            retypes: Vec::new(),
             server,
         }
     }
@@ -154,16 +174,28 @@ impl<'a> Findings<'a> {
         ));
     }
 
-    fn end(self) -> Difference {
+    fn end(mut self) -> Difference {
         if !self.refusals.is_empty() {
+            let retypes = self.retypes.iter();
+            self.refusals
+                .extend(retypes.map(|retype| retype.refusal(self.object.clone(), self.command)));
             Difference::Refused(self.refusals)
+        } else if !self.retypes.is_empty() {
+            Difference::Migration {
+                step: Step {
+                    object: self.object,
+                    what: self.what.join(", "),
+                    statements: self.statements,
+                },
+                retypes: self.retypes,
+            }
         } else if self.statements.is_empty() {
             Difference::None
         } else {
             Difference::Step {
                 what: self.what,
                 statements: self.statements,
-                retypes: self.retypes,
+                retypes: self.widens,
             }
         }
     }
@@ -209,7 +241,7 @@ impl<'a> Findings<'a> {
 
     /// Is it a table of the right layout? If not, comparing columns says nothing.
     fn check_kind(&mut self, relation: &Relation) -> bool {
-        let history = "history is kept or dropped by a planned migration, which this release does not have: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
+        let history = "history is kept or dropped by a planned migration, which this release does not have for a strategy: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
         if self.shape.purpose == Purpose::Merge && self.refuse_append(relation) {
             return false;
         }
@@ -359,14 +391,25 @@ impl<'a> Findings<'a> {
         }
         if actual.data_type != *data_type {
             if is_widening(&actual.data_type, data_type) {
-                self.widen(name, data_type, actual);
-            } else {
-                self.refuse(
-                    format!("column `{name}` is {}, its spec says {data_type}", actual.data_type),
+                self.alter_type(
                     format!(
-                        "give the column a type of the model that maps to {} again; a narrower type, or one that rewrites the table, is a planned migration",
+                        "widens column `{name}` from {} to {data_type}",
                         actual.data_type
                     ),
+                    wanted,
+                    actual,
+                    "",
+                );
+                self.widens = true;
+            } else if let Some(kept) = self.kept(name) {
+                self.retype(wanted, actual, kept);
+            } else {
+                self.refuse(
+                    format!(
+                        "column `{name}` is {}, its spec says {data_type}",
+                        actual.data_type
+                    ),
+                    "restore the column as merge-job made it: it is the platform's own".to_owned(),
                 );
             }
         }
@@ -375,27 +418,57 @@ impl<'a> Findings<'a> {
         }
     }
 
-    fn widen(&mut self, name: &PgIdent, data_type: &str, actual: &Column) {
-        let column = name.quoted();
-        let mut actions = vec![format!("alter column {column} type {data_type}")];
-        // PostgreSQL 18 makes constraints of a partitioned table anew where a type changes, and stumbles over the names that
-        // those of its partitions have. Theirs stay meanwhile.
+    /// PostgreSQL 18 makes constraints of a partitioned table anew where a type changes, and stumbles over the names that
+    /// those of its partitions have. Theirs stay meanwhile.
+    fn alter_type(&mut self, what: String, wanted: &ColumnShape, actual: &Column, using: &str) {
+        let column = wanted.name.quoted();
+        let alter = format!("alter column {column} type {}{using}", wanted.data_type);
+        let mut actions = vec![alter];
         let is_partitioned = matches!(self.shape.layout, Layout::ByEnd { .. });
         if is_partitioned && actual.not_null && self.server >= 180_000 {
             actions.insert(0, format!("alter column {column} drop not null"));
             actions.push(format!("alter column {column} set not null"));
         }
         let table = self.shape.table.quoted();
-        self.what.push(format!(
-            "widens column `{name}` from {} to {data_type}",
-            actual.data_type
-        ));
+        self.what.push(what);
         self.statements.extend(
             actions
                 .iter()
                 .map(|action| format!("alter table {table} {action}")),
         );
-        self.retypes = true;
+    }
+
+    /// What else keeps the values of a column of the source; none where it is one of ours, whose type no spec changes.
+    fn kept(&self, column: &PgIdent) -> Option<Kept> {
+        let dataset = self.dataset?;
+        let is_merge = self.shape.purpose == Purpose::Merge;
+        let own = dataset.columns.iter().find(|own| {
+            let name = if is_merge { &own.name } else { &own.staged_as };
+            name == column
+        })?;
+        Some(match (dataset.key.contains(&own.name), is_merge) {
+            (false, _) => Kept::Nowhere,
+            (true, true) => Kept::AsJson,
+            (true, false) => Kept::AsText,
+        })
+    }
+
+    fn retype(&mut self, wanted: &ColumnShape, actual: &Column, kept: Kept) {
+        let (from, to) = (&actual.data_type, &wanted.data_type);
+        let name = wanted.name.quoted();
+        self.alter_type(
+            format!("casts column `{}` from {from} to {to}", wanted.name),
+            wanted,
+            actual,
+            &format!(" using cast({name} as {to})"),
+        );
+        self.retypes.push(Retype {
+            table: self.shape.table.clone(),
+            column: wanted.name.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            kept,
+        });
     }
 
     fn relax(&mut self, column: &PgIdent) {
@@ -482,10 +555,16 @@ impl<'a> Findings<'a> {
             );
             return;
         }
-        let remedy = format!(
-            "keep the key of the model, or have the table made anew: {REBUILD}; where the table lost its own key, \
-             `alter table {table} add primary key ({wanted})`"
+        let lost = format!(
+            "where the table lost its own, `alter table {table} add primary key ({wanted})`"
         );
+        let remedy = match self.dataset {
+            Some(_) if self.shape.purpose == Purpose::Merge => format!(
+                "keep the key of the model; or make the table anew with the other: `{} --from staging`, or `--from source`; {lost}",
+                self.command.replacen("migrate-tables", "rebuild", 1)
+            ),
+            _ => format!("keep the key of the model; {lost}"),
+        };
         if relation.key.is_empty() {
             self.refuse(
                 format!("{table} has no primary key, its spec says ({wanted})"),

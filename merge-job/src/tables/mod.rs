@@ -11,12 +11,13 @@ pub(crate) mod mark;
 mod reconcile;
 mod register;
 pub mod shape;
+pub(crate) mod shell;
 mod widening;
 
-use milepost_job_spec::StreamSpec;
+use milepost_job_spec::{DatasetSpec, StreamSpec};
 
 pub use catalog::Catalog;
-pub use change::{Change, Object, Refusal, Step};
+pub use change::{Change, Kept, Migration, Object, Refusal, Retype, Step};
 pub(crate) use difference::missing_schema;
 pub use reconcile::{Patience, make, reconcile};
 pub(crate) use reconcile::{is_transient, read};
@@ -44,7 +45,9 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
         .map(|dataset| (shape::of_staging(dataset, spec.source), Some(dataset)));
     for (shape, dataset) in transactions.chain(staging) {
         if !is_refused(&changes, &Object::Schema(shape.table.schema.clone())) {
-            changes.extend(difference::of_table(&shape, catalog, dataset).into_changes(&shape));
+            let command = command(spec, dataset);
+            let difference = difference::of_table(&shape, catalog, dataset, &command);
+            changes.extend(difference.into_changes(&shape, &command));
         }
     }
     for dataset in &spec.datasets {
@@ -61,7 +64,8 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
         } else {
             views::of_dataset(&spec.stream, dataset, catalog)
         };
-        match difference::of_table(&shape, catalog, Some(dataset)) {
+        let command = command(spec, Some(dataset));
+        match difference::of_table(&shape, catalog, Some(dataset), &command) {
             // A column that views read keeps its type while they stand: they go and come back in the same transaction.
             Difference::Step {
                 what,
@@ -76,16 +80,46 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
                     statements,
                 ));
             }
+            Difference::Migration { step, retypes } => {
+                let around = views::around(
+                    &spec.stream,
+                    dataset,
+                    catalog,
+                    vec![step.what],
+                    step.statements,
+                );
+                changes.extend(around.into_iter().map(|change| match change {
+                    Change::Make(step) => Change::Migrate(Migration {
+                        step,
+                        retypes: retypes.clone(),
+                        command: command.clone(),
+                    }),
+                    other => other,
+                }));
+            }
             Difference::Refused(refusals) => {
                 changes.extend(refusals.into_iter().map(Change::Refuse));
             }
             difference => {
-                changes.extend(difference.into_changes(&shape));
+                changes.extend(difference.into_changes(&shape, &command));
                 changes.extend(views);
             }
         }
     }
     changes
+}
+
+/// The command that prints the plan of a dataset's migration.
+fn command(spec: &StreamSpec, dataset: Option<&DatasetSpec>) -> String {
+    let mut command = format!(
+        "merge-job migrate-tables --platform {} --store {}",
+        shell::word(&spec.stream.platform),
+        shell::word(&spec.stream.store)
+    );
+    if let Some(dataset) = dataset {
+        command = format!("{command} --dataset {}", shell::word(&dataset.name));
+    }
+    command
 }
 
 fn is_refused(changes: &[Change], object: &Object) -> bool {

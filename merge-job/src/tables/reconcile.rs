@@ -98,6 +98,10 @@ async fn make_once(
                 errors.push(refusal.clone().into());
                 continue;
             }
+            Change::Migrate(migration) => {
+                errors.extend(migration.refusals().into_iter().map(Error::from));
+                continue;
+            }
             Change::Make(step) => step,
         };
         if matches!(step.object, Object::View(_)) && !errors.is_empty() {

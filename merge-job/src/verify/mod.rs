@@ -156,7 +156,7 @@ fn shapes<'a>(
     let mut refused = Vec::new();
     for refusal in tables::differences(spec, catalog)
         .iter()
-        .filter_map(tables::Change::refusal)
+        .flat_map(tables::Change::refusals)
     {
         let of = |dataset: &&DatasetSpec| match &refusal.object {
             Object::Table(table) => dataset.merge == *table || dataset.staging == *table,

@@ -30,6 +30,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right(arguments: &[&str]) {
 #[test_case("publish")]
 #[test_case("merge")]
 #[test_case("verify")]
+#[test_case("migrate-tables")]
 #[test_case("ddl")]
 #[test_case("completions")]
 fn help_of_every_command_has_an_example(command: &str) {

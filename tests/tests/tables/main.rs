@@ -11,6 +11,7 @@ use milepost_job_spec::{
 mod additive;
 mod command;
 mod locks;
+mod migrate;
 mod publish;
 mod reconcile_views;
 mod refused;

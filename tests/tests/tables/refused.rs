@@ -132,7 +132,7 @@ fn another_key_is_a_migration(strategy: Strategy) {
         &[
             "table `main.shop__people`",
             "its spec says (\"id\", \"name\")",
-            "`merge-job rebuild`",
+            "`merge-job rebuild --platform main --store shop --dataset people --from staging`",
         ],
     );
 }

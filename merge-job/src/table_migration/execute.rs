@@ -1,0 +1,181 @@
+//! Does what was planned: one transaction per dataset.
+//!
+//! Assumptions: every writer of the merge tables holds the stream's control row; only the sink writes staging. Plan: lock the
+//! stream and the rows of its datasets, see that the plan is the one that was read, keep the sink off, check the values
+//! again, alter. Readers are kept off last and for the shortest time: views go first, as readers take them, then tables.
+//! A crash anywhere leaves the tables as they were, or as they should be.
+
+use super::plan::{DatasetPlan, Plan};
+use super::{Scope, check};
+use crate::control::stream;
+use crate::error::Error;
+use crate::quarantine::entry;
+use crate::session::Session;
+use crate::tables::Patience;
+
+/// The steps of a migration, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
+/// runs so. `migrated` is past the commit.
+pub const STEPS: [&str; 6] = [
+    "migrate-begin",
+    "migrate-check",
+    "migrate-alter",
+    "migrate-tell",
+    "migrate-commit",
+    "migrated",
+];
+
+fn fault(step: &'static str) {
+    debug_assert!(STEPS.contains(&step), "`{step}` is a step");
+    if cfg!(debug_assertions) && std::env::var("MILEPOST_FAULT").is_ok_and(|at| at == step) {
+        std::process::abort();
+    }
+}
+
+/// Migrates a dataset, again where a lock was not free in time.
+pub(super) async fn dataset(
+    session: &Session,
+    scope: &Scope,
+    own: &DatasetPlan,
+    whole: &Plan,
+    patience: Patience,
+) -> Result<(), Error> {
+    let mut pause = patience.first_pause;
+    for attempt in 1.. {
+        let error = match attempt_once(session, scope, own, whole, patience).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        if session.is_closed() || error.is_disconnect() {
+            return Err(error);
+        }
+        session.script("roll back a migration", "rollback").await?;
+        let is_busy = matches!(error.sqlstate(), Some("55P03" | "40P01" | "40001"));
+        if !is_busy {
+            return Err(explained(error, own));
+        }
+        if attempt >= patience.attempts {
+            return Err(Error::Shape {
+                table: format!("dataset `{}`", own.dataset),
+                difference: format!(
+                    "its migration waited for whoever uses its tables, {attempt} times {} s, in vain; nothing was changed",
+                    patience.lock_timeout.as_secs_f32()
+                ),
+                remedy: "end the transaction that stands against it (pg_locks, pg_stat_activity: often one that is idle in transaction), then execute it again"
+                    .to_owned(),
+            });
+        }
+        tracing::warn!(
+            dataset = own.dataset,
+            attempt,
+            "somebody uses its tables, trying again"
+        );
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Ok(())
+}
+
+async fn attempt_once(
+    session: &Session,
+    scope: &Scope,
+    own: &DatasetPlan,
+    whole: &Plan,
+    patience: Patience,
+) -> Result<(), Error> {
+    fault("migrate-begin");
+    lock(session, own).await?;
+    let stream = stream::load(session, &own.stream).await?;
+    let now = Plan::of(
+        &Scope {
+            dataset: Some(own.dataset.clone()),
+            ..scope.clone()
+        },
+        std::slice::from_ref(&stream),
+    );
+    if let Some(refusal) = now.refusals.first() {
+        return Err(refusal.clone().into());
+    }
+    if now.datasets != [own.clone()] {
+        return Err(Error::Usage(format!(
+            "the tables or the spec of dataset `{}` changed meanwhile, and nothing more was changed: read the plan again with `{}`",
+            own.dataset, whole.command
+        )));
+    }
+    let settings = format!(
+        "{}; set local lock_timeout = {}",
+        check::settings(),
+        patience.lock_timeout.as_millis()
+    );
+    session.script("set up a migration", &settings).await?;
+    session
+        .script("keep writers off", &exclusion(own, &stream.spec))
+        .await?;
+    fault("migrate-check");
+    for retype in &own.retypes {
+        if let Some(obstacle) = check::column(session, retype).await?.obstacle() {
+            return Err(obstacle.into());
+        }
+    }
+    fault("migrate-alter");
+    let statements: Vec<&str> = own.statements().map(String::as_str).collect();
+    session
+        .script("migrate the tables", &statements.join(";\n"))
+        .await?;
+    fault("migrate-tell");
+    let what: Vec<String> = own
+        .steps
+        .iter()
+        .map(|step| format!("{}: {}", step.object, step.what))
+        .collect();
+    let text = format!("migrated: {}", what.join("; "));
+    entry::tell(session, &own.stream, &text).await?;
+    fault("migrate-commit");
+    session.script("commit the migration", "commit").await?;
+    fault("migrated");
+    Ok(())
+}
+
+/// Locks the stream and its datasets as a batch does; nothing else is read in these statements.
+async fn lock(session: &Session, own: &DatasetPlan) -> Result<(), Error> {
+    let key = &own.stream;
+    let id = stream::load(session, key).await?.id;
+    let script = format!(
+        "begin; select from milepost.streams where id = {id} for no key update nowait;\n\
+         select from milepost.datasets d join milepost.streams s on d.platform = s.platform and d.store = s.store\n \
+          where s.id = {id} and (s.dataset is null or d.dataset = s.dataset)\n \
+          order by d.dataset for no key update of d nowait"
+    );
+    match session.script("lock the stream", &script).await {
+        Err(error) if error.sqlstate() == Some("55P03") => Err(Error::Held(key.to_string())),
+        done => done.map(drop),
+    }
+}
+
+/// Staging before merge table. The sink may not write between check and change; readers may read until the change.
+fn exclusion(own: &DatasetPlan, spec: &milepost_job_spec::StreamSpec) -> String {
+    let mut statements = Vec::new();
+    for dataset in spec.datasets.iter().filter(|one| one.name == own.dataset) {
+        for (table, mode) in [
+            (&dataset.staging, "access exclusive"),
+            (&dataset.merge, "share row exclusive"),
+        ] {
+            if own.retypes.iter().any(|retype| retype.table == *table) {
+                statements.push(format!("lock table {} in {mode} mode", table.quoted()));
+            }
+        }
+    }
+    statements.join(";\n")
+}
+
+/// A table that belongs to somebody else, in words that say so.
+fn explained(error: Error, own: &DatasetPlan) -> Error {
+    if error.sqlstate() != Some("42501") {
+        return error;
+    }
+    Error::Shape {
+        table: format!("dataset `{}`", own.dataset),
+        difference: format!("{}; nothing was changed", error.chain()),
+        remedy: "make the job's role the owner of the dataset's tables and views (`alter table … owner to …`), or grant it the role that owns them"
+            .to_owned(),
+    }
+}
