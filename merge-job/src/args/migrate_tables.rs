@@ -11,7 +11,7 @@ use super::Format;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  merge-job migrate-tables --platform main --store shop\n  merge-job migrate-tables --platform main --store shop --dataset customers --execute 3f1c9a5e8b7d2046"
+    after_help = "Examples:\n  merge-job migrate-tables --platform main --store shop\n  merge-job migrate-tables --platform main --store shop --dataset customers --execute 3f1c9a5e8b7d2046\n  merge-job migrate-tables --platform main --store shop --dataset customers --drop-history"
 )]
 pub(crate) struct MigrateTablesArguments {
     /// The platform
@@ -26,6 +26,9 @@ pub(crate) struct MigrateTablesArguments {
     /// Do it, if the plan is still the one with this digest; without this the plan is printed and nothing is changed
     #[arg(long, value_name = "DIGEST")]
     execute: Option<String>,
+    /// Drop the history of tables that no group wants milestoned any more
+    #[arg(long)]
+    drop_history: bool,
     /// How the plan is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -39,6 +42,7 @@ impl MigrateTablesArguments {
             platform: self.platform,
             store: self.store,
             dataset: self.dataset,
+            drop_history: self.drop_history,
         };
         let (plan, done) = match &self.execute {
             None => (table_migration::plan(&config, &scope).await?, false),

@@ -7,11 +7,12 @@
 use milepost_job_spec::StreamKey;
 use tokio_postgres::types::Type;
 
+use crate::batch::bare::{self, Bare};
 use crate::batch::{Batch, Open, open};
 use crate::control::stream::Stream;
 use crate::erase::found::Found;
 use crate::erase::key::Keys;
-use crate::erase::statement::{self, Place};
+use crate::erase::statement::Place;
 use crate::erase::unmerged;
 use crate::error::Error;
 use crate::quarantine::entry;
@@ -190,28 +191,15 @@ impl Request<'_> {
 
     async fn record(&self, batch: &Batch<'_, Open>, found: &Found) -> Result<(), Error> {
         let open = &batch.state;
-        let spec_version = i32::try_from(self.stream.spec.version).unwrap_or(i32::MAX);
-        let time_us = match open.previous_time_us {
-            Some(previous) => open.started_us.max(previous + 1),
-            None => open.started_us,
+        let bare = Bare {
+            stream: self.stream,
+            number: open.number,
+            time_us: bare::time(open.started_us, open.previous_time_us),
+            started_us: open.started_us,
+            dataset: &self.place.dataset.name,
+            closed: found.live,
         };
-        batch
-            .session
-            .execute(
-                "record the erasure as a batch",
-                &statement::record_batch(),
-                &[
-                    (&self.stream.id, Type::INT8),
-                    (&open.number, Type::INT8),
-                    (&time_us, Type::INT8),
-                    (&open.started_us, Type::INT8),
-                    (&self.place.dataset.name, Type::TEXT),
-                    (&found.live, Type::INT8),
-                    (&self.stream.model_version, Type::TEXT),
-                    (&spec_version, Type::INT4),
-                ],
-            )
-            .await?;
+        bare.record(batch.session).await?;
         let text = format!(
             "{} of dataset `{}` erased",
             found.keys(),

@@ -9,6 +9,7 @@
 //! rows. Each step is one round trip, or one per dataset.
 
 mod anew;
+pub mod bare;
 mod by_offset;
 mod by_transaction;
 mod counts;

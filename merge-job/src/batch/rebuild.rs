@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use milepost_job_spec::IMAGE_TOPIC;
 use tokio_postgres::types::Type;
 
-use crate::batch::{Applied, Batch, Counts, Cut, Open, open, record};
+use crate::batch::{Applied, Batch, Counts, Cut, Open, bare, open, record};
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::quarantine::entry;
@@ -47,12 +47,7 @@ pub(crate) async fn run(
     crate::batch::abort_at("open");
     let batch = open::open(session, &stream).await?;
     let number = batch.state.number;
-    let time_us = batch
-        .state
-        .previous_time_us
-        .map_or(batch.state.started_us, |previous| {
-            batch.state.started_us.max(previous + 1)
-        });
+    let time_us = bare::time(batch.state.started_us, batch.state.previous_time_us);
     let lock_timeout = Patience::default().lock_timeout.as_millis();
     let settings = format!("set local lock_timeout = {lock_timeout}; {USUAL_PATH}");
     session.script("wait a while for tables", &settings).await?;

@@ -7,7 +7,6 @@
 
 use milepost_job_spec::{ColumnSpec, DatasetSpec, SourcePosition, TableRef};
 
-use crate::merge::moment;
 use crate::sql::{list, literal};
 use crate::staging::events::typed;
 
@@ -386,30 +385,4 @@ impl Place<'_> {
 /// A row of nulls is no key.
 fn none_is_false(condition: &str) -> String {
     format!("coalesce({condition}, false)")
-}
-
-/// The statement that records an erasure as a batch of its stream. `$1` stream, `$2` batch number, `$3` batch time, `$4`
-/// when it began, `$5` dataset, `$6` live rows, `$7` model version, `$8` spec version.
-///
-/// No staged row is of an erasure, so none is counted in a class; the live rows that it removed are closed ones.
-#[must_use]
-pub fn record_batch() -> String {
-    format!(
-        "with stream as (\n  \
-           update milepost.streams set batch_number = $2 where id = $1 returning *\n\
-         ), datasets as (\n  \
-           update milepost.datasets d set last_batch_time = {time} from stream s\n   \
-            where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)\n\
-         ), batch as (\n  \
-           insert into milepost.batches (stream_id, platform, store, dataset, batch_number, batch_time, status, started_at,\n    \
-             finished_at, rows_closed, model_version, spec_version)\n  \
-           select s.id, s.platform, s.store, s.dataset, $2, {time}, 'succeeded', {started}, clock_timestamp(), $6, $7, $8 from stream s\n  \
-           returning id\n\
-         )\n\
-         insert into milepost.batch_datasets (batch_id, dataset, rows_staged, rows_inserted, rows_updated, rows_deleted,\n    \
-           rows_unchanged, rows_overtaken, rows_replayed, rows_quarantined, rows_truncate, rows_closed)\n\
-         select b.id, $5, 0, 0, 0, 0, 0, 0, 0, 0, 0, $6 from batch b",
-        time = moment("$3::bigint"),
-        started = moment("$4::bigint"),
-    )
 }

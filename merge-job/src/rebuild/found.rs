@@ -321,7 +321,7 @@ fn refuse_strangers(strangers: &[Stranger], dataset: &DatasetSpec) -> Result<(),
     let (names, remedy) = if !theirs.is_empty() {
         (
             theirs,
-            "drop it, rebuild, then make it again: it would stay with the table that is kept",
+            "drop it, do this again, then make it anew: it would stay with the table that is there now",
         )
     } else if ours.is_empty() {
         return Ok(());
@@ -336,6 +336,15 @@ fn refuse_strangers(strangers: &[Stranger], dataset: &DatasetSpec) -> Result<(),
         difference: format!("something depends on it that is not in its plan: {names}"),
         remedy: remedy.to_owned(),
     })
+}
+
+/// Refuses what depends on a table that is about to be another one.
+pub(crate) async fn refuse_what_depends(
+    session: &Session,
+    dataset: &DatasetSpec,
+) -> Result<(), Error> {
+    let members = members(session, dataset).await?;
+    refuse_strangers(&strangers(session, dataset, &members).await?, dataset)
 }
 
 /// Names in the schema that look like those of kept tables, of tables and of types: a table takes both.

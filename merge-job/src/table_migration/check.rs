@@ -3,10 +3,13 @@
 //! A value stays if casting it there and back gives the same image. What control rows keep of it must be found by the new
 //! value as by the old: keys as `jsonb`, and in staging, where a topic is recognised by them, as text.
 
+use milepost_job_spec::{TableRef, milestone};
+
 use crate::error::Error;
+use crate::rebuild::found;
 use crate::session::Session;
 use crate::sql;
-use crate::tables::{Kept, Refusal, Retype};
+use crate::tables::{Conversion, Kept, Object, Refusal, Retype};
 
 use super::plan::Plan;
 
@@ -107,9 +110,59 @@ pub(super) async fn plan(session: &Session, plan: &mut Plan) -> Result<(), Error
         for retype in &own.retypes {
             plan.checked.push(column(session, retype).await?);
         }
+        if let Some(conversion) = own.conversion {
+            match found::refuse_what_depends(session, &own.spec).await {
+                Err(Error::Shape {
+                    difference, remedy, ..
+                }) => plan.refusals.push(Refusal {
+                    object: Object::Table(own.spec.merge.clone()),
+                    difference,
+                    remedy,
+                }),
+                depends => depends?,
+            }
+            let converted = converted(session, &own.spec.merge, conversion).await?;
+            plan.converted.push(converted);
+        }
     }
     session.script("end checking values", "rollback").await?;
     Ok(())
+}
+
+/// What a table has that changes its strategy.
+#[derive(Debug, Clone)]
+pub struct Converted {
+    /// The table.
+    pub table: TableRef,
+    /// What becomes of it.
+    pub conversion: Conversion,
+    /// Its live rows, counted: they stay.
+    pub live: i64,
+    /// Its closed versions: they go.
+    pub closed: i64,
+}
+
+async fn converted(
+    session: &Session,
+    table: &TableRef,
+    conversion: Conversion,
+) -> Result<Converted, Error> {
+    let is_live = match conversion {
+        Conversion::ToMilestoned => "true".to_owned(),
+        Conversion::ToLiveOnly => format!("{} is null", milestone::OUT),
+    };
+    let sql = format!(
+        "select count(*) filter (where {is_live}) as live, count(*) filter (where not ({is_live})) as closed from {}",
+        table.quoted()
+    );
+    let rows = session.query("count what a table has", &sql, &[]).await?;
+    let count = |name: &str| rows.first().map_or(0, |row| row.get::<_, i64>(name));
+    Ok(Converted {
+        table: table.clone(),
+        conversion,
+        live: count("live"),
+        closed: count("closed"),
+    })
 }
 
 /// Checks one column; the transaction goes on whatever is found.

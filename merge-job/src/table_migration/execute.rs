@@ -5,13 +5,19 @@
 //! again, alter. Readers are kept off last and for the shortest time: views go first, as readers take them, then tables.
 //! A crash anywhere leaves the tables as they were, or as they should be.
 
+use tokio_postgres::types::Type;
+
 use super::plan::{DatasetPlan, Plan};
 use super::{Scope, check};
+use crate::batch::bare::Bare;
 use crate::control::stream;
 use crate::error::Error;
+use crate::merge::moment;
 use crate::quarantine::entry;
+use crate::rebuild::found;
 use crate::session::Session;
-use crate::tables::Patience;
+use crate::tables::{Conversion, Patience};
+use crate::trim::closed;
 
 /// The steps of a migration, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
 /// runs so. `migrated` is past the commit.
@@ -83,7 +89,7 @@ async fn attempt_once(
     patience: Patience,
 ) -> Result<(), Error> {
     fault("migrate-begin");
-    lock(session, own).await?;
+    stream::hold(session, &stream::load(session, &own.stream).await?).await?;
     let stream = stream::load(session, &own.stream).await?;
     let now = Plan::of(
         &Scope {
@@ -116,12 +122,25 @@ async fn attempt_once(
             return Err(obstacle.into());
         }
     }
+    if own.conversion.is_some() {
+        found::refuse_what_depends(session, &own.spec).await?;
+    }
+    let batch = Bare::next(session, &stream, &own.dataset).await?;
     fault("migrate-alter");
+    let time = format!(
+        "select set_config('milepost.batch_time', {}::text, true)",
+        moment(&batch.time_us.to_string())
+    );
+    session.script("set the time of the batch", &time).await?;
     let statements: Vec<&str> = own.statements().map(String::as_str).collect();
     session
         .script("migrate the tables", &statements.join(";\n"))
         .await?;
     fault("migrate-tell");
+    if own.conversion.is_some() {
+        convert(session, &batch, own).await?;
+    }
+    batch.record(session).await?;
     let what: Vec<String> = own
         .steps
         .iter()
@@ -135,20 +154,25 @@ async fn attempt_once(
     Ok(())
 }
 
-/// Locks the stream and its datasets as a batch does; nothing else is read in these statements.
-async fn lock(session: &Session, own: &DatasetPlan) -> Result<(), Error> {
+/// What the control rows say of a table that changed its strategy.
+async fn convert(session: &Session, batch: &Bare<'_>, own: &DatasetPlan) -> Result<(), Error> {
     let key = &own.stream;
-    let id = stream::load(session, key).await?.id;
-    let script = format!(
-        "begin; select from milepost.streams where id = {id} for no key update nowait;\n\
-         select from milepost.datasets d join milepost.streams s on d.platform = s.platform and d.store = s.store\n \
-          where s.id = {id} and (s.dataset is null or d.dataset = s.dataset)\n \
-          order by d.dataset for no key update of d nowait"
-    );
-    match session.script("lock the stream", &script).await {
-        Err(error) if error.sqlstate() == Some("55P03") => Err(Error::Held(key.to_string())),
-        done => done.map(drop),
+    session
+        .execute(
+            "record the strategy",
+            "update milepost.datasets set strategy = $4 where platform = $1 and store = $2 and dataset = $3",
+            &[
+                (&key.platform, Type::TEXT),
+                (&key.store, Type::TEXT),
+                (&own.dataset, Type::TEXT),
+                (&own.spec.strategy.name(), Type::TEXT),
+            ],
+        )
+        .await?;
+    if own.conversion == Some(Conversion::ToMilestoned) {
+        closed::begin_history(session, key, &own.dataset, batch.time_us).await?;
     }
+    Ok(())
 }
 
 /// Staging before merge table. The sink may not write between check and change; readers may read until the change.
@@ -159,7 +183,8 @@ fn exclusion(own: &DatasetPlan, spec: &milepost_job_spec::StreamSpec) -> String 
             (&dataset.staging, "access exclusive"),
             (&dataset.merge, "share row exclusive"),
         ] {
-            if own.retypes.iter().any(|retype| retype.table == *table) {
+            let is_converted = own.conversion.is_some() && *table == dataset.merge;
+            if is_converted || own.retypes.iter().any(|retype| retype.table == *table) {
                 statements.push(format!("lock table {} in {mode} mode", table.quoted()));
             }
         }

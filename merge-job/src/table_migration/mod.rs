@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::session::Session;
 use crate::tables::{Patience, shell};
 
-pub use check::Checked;
+pub use check::{Checked, Converted};
 pub use execute::STEPS;
 pub use plan::{DatasetPlan, Plan};
 
@@ -29,6 +29,8 @@ pub struct Scope {
     pub store: String,
     /// Only this dataset of the store.
     pub dataset: Option<String>,
+    /// May the history of a table be dropped that is live-only from now on?
+    pub drop_history: bool,
 }
 
 impl Scope {
@@ -74,6 +76,9 @@ pub async fn execute(
     let plan = Plan::of(scope, &streams);
     if let Some(refusal) = plan.refusals.first() {
         return Err(refusal.clone().into());
+    }
+    if let Some(refusal) = plan.kept_history() {
+        return Err(refusal.into());
     }
     if plan.digest() != digest {
         return Err(plan.is_another());

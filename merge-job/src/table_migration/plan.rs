@@ -3,10 +3,10 @@
 use milepost_job_spec::{DatasetSpec, Digest, StreamKey};
 
 use super::Scope;
-use super::check::Checked;
+use super::check::{Checked, Converted};
 use crate::control::stream::Stream;
 use crate::error::Error;
-use crate::tables::{self, Change, Migration, Object, Refusal, Retype, Step};
+use crate::tables::{self, Change, Conversion, Migration, Object, Refusal, Retype, Step};
 
 /// The migrations of some datasets.
 #[derive(Debug, Clone)]
@@ -17,6 +17,10 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// What the values were found to be.
     pub checked: Vec<Checked>,
+    /// What tables have that change their strategy.
+    pub converted: Vec<Converted>,
+    /// May history be dropped?
+    may_drop_history: bool,
     /// The command that prints this plan.
     pub command: String,
 }
@@ -32,6 +36,10 @@ pub struct DatasetPlan {
     pub steps: Vec<Step>,
     /// The columns whose values are cast.
     pub retypes: Vec<Retype>,
+    /// How its merge table changes its strategy.
+    pub conversion: Option<Conversion>,
+    /// What it is to be.
+    pub(super) spec: DatasetSpec,
 }
 
 impl Plan {
@@ -42,6 +50,8 @@ impl Plan {
             datasets: Vec::new(),
             refusals: Vec::new(),
             checked: Vec::new(),
+            converted: Vec::new(),
+            may_drop_history: scope.drop_history,
             command: scope.command(),
         };
         for stream in streams {
@@ -100,7 +110,27 @@ impl Plan {
     /// Is there something that cannot be done?
     #[must_use]
     pub fn is_obstructed(&self) -> bool {
-        !self.refusals.is_empty() || self.checked.iter().any(|own| own.obstacle().is_some())
+        !self.refusals.is_empty()
+            || self.checked.iter().any(|own| own.obstacle().is_some())
+            || self.kept_history().is_some()
+    }
+
+    /// The refusal of a plan that would drop history, where nobody said that it may.
+    #[must_use]
+    pub fn kept_history(&self) -> Option<Refusal> {
+        let own = self
+            .datasets
+            .iter()
+            .find(|own| own.conversion == Some(Conversion::ToLiveOnly))
+            .filter(|_| !self.may_drop_history)?;
+        Some(Refusal {
+            object: Object::Table(own.spec.merge.clone()),
+            difference: "its history would be dropped".to_owned(),
+            remedy: format!(
+                "keep it, with a group that asks for history; or say so: `{} --drop-history`",
+                self.command
+            ),
+        })
     }
 }
 
@@ -135,6 +165,8 @@ fn of_dataset(
         dataset: dataset.name.clone(),
         steps: Vec::new(),
         retypes: Vec::new(),
+        conversion: None,
+        spec: dataset.clone(),
     };
     let is_shared =
         |change: &&Change| matches!(change.object(), Object::Schema(_) | Object::Role(_));
@@ -144,14 +176,20 @@ fn of_dataset(
     for change in related {
         match change {
             Change::Make(step) => own.steps.push(step.clone()),
-            Change::Migrate(Migration { step, retypes, .. }) => {
+            Change::Migrate(Migration {
+                step,
+                retypes,
+                conversion,
+                ..
+            }) => {
                 own.steps.push(step.clone());
                 own.retypes.extend(retypes.iter().cloned());
+                own.conversion = own.conversion.or(*conversion);
             }
             Change::Refuse(_) => return None,
         }
     }
-    (!own.retypes.is_empty()).then_some(own)
+    (!own.retypes.is_empty() || own.conversion.is_some()).then_some(own)
 }
 
 fn is_of(change: &Change, dataset: &DatasetSpec) -> bool {

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::check::{Checked, Values};
+use super::check::{Checked, Converted, Values};
 use super::plan::{DatasetPlan, Plan};
+use crate::tables::Conversion;
 
 impl Plan {
     /// For people; `done` where it was executed.
@@ -13,7 +14,7 @@ impl Plan {
     pub fn to_text(&self, done: bool) -> String {
         let mut text = String::new();
         for own in &self.datasets {
-            own.write(&mut text, &self.checked);
+            own.write(&mut text, self);
         }
         for (difference, remedy) in self.obstacles() {
             let _ = writeln!(text, "cannot be migrated: {difference}\n  hint: {remedy}");
@@ -27,7 +28,7 @@ impl Plan {
         } else {
             let _ = write!(
                 text,
-                "while it runs, batches, the sink and, to its end, readers of these tables wait; no row or version is lost\n\
+                "while it runs, batches, the sink and, to its end, readers of these tables wait\n\
                  nothing was changed; to do it: {} --execute {}\n",
                 self.command,
                 self.digest()
@@ -39,11 +40,7 @@ impl Plan {
     /// For programs.
     #[must_use]
     pub fn to_json(&self, done: bool) -> String {
-        let datasets: Vec<Value> = self
-            .datasets
-            .iter()
-            .map(|own| own.to_value(&self.checked))
-            .collect();
+        let datasets: Vec<Value> = self.datasets.iter().map(|own| own.to_value(self)).collect();
         let obstacles: Vec<Value> = self
             .obstacles()
             .into_iter()
@@ -62,10 +59,10 @@ impl Plan {
 
     fn obstacles(&self) -> Vec<(String, String)> {
         let checked = self.checked.iter().filter_map(Checked::obstacle);
-        self.refusals
-            .iter()
-            .cloned()
+        let refusals = self.refusals.iter().cloned();
+        refusals
             .chain(checked)
+            .chain(self.kept_history())
             .map(|refusal| {
                 (
                     format!("{}: {}", refusal.object, refusal.difference),
@@ -77,12 +74,12 @@ impl Plan {
 }
 
 impl DatasetPlan {
-    fn write(&self, text: &mut String, checked: &[Checked]) {
+    fn write(&self, text: &mut String, plan: &Plan) {
         let _ = writeln!(text, "stream {}, dataset `{}`:", self.stream, self.dataset);
         for step in &self.steps {
             let _ = writeln!(text, "  {}: {}", step.object, step.what);
         }
-        for found in self.found(checked) {
+        for found in self.found(&plan.checked) {
             let _ = writeln!(
                 text,
                 "  rewrites `{}` for column `{}`: {} rows, {} bytes{}",
@@ -96,12 +93,26 @@ impl DatasetPlan {
                 }
             );
         }
+        for found in self.converted(plan) {
+            let (table, live) = (&found.table, counted(found.live, "row"));
+            let _ = match found.conversion {
+                Conversion::ToMilestoned => writeln!(
+                    text,
+                    "  keeps history of `{table}` from then on: its {live} begin with the batch that does it; none is rewritten, all are read once"
+                ),
+                Conversion::ToLiveOnly => writeln!(
+                    text,
+                    "  drops {} of `{table}` for ever; its {live} that are live stay",
+                    counted(found.closed, "closed version")
+                ),
+            };
+        }
         for statement in self.statements() {
             let _ = writeln!(text, "    {};", statement.replace('\n', "\n    "));
         }
     }
 
-    fn to_value(&self, checked: &[Checked]) -> Value {
+    fn to_value(&self, plan: &Plan) -> Value {
         let steps: Vec<Value> = self
             .steps
             .iter()
@@ -110,7 +121,7 @@ impl DatasetPlan {
             })
             .collect();
         let columns: Vec<Value> = self
-            .found(checked)
+            .found(&plan.checked)
             .map(|found| {
                 let retype = &found.retype;
                 json!({
@@ -121,7 +132,25 @@ impl DatasetPlan {
                 })
             })
             .collect();
-        json!({"stream": self.stream.to_string(), "dataset": self.dataset, "steps": steps, "columns": columns})
+        let history: Vec<Value> = self
+            .converted(plan)
+            .map(|found| {
+                let is_kept = found.conversion == Conversion::ToMilestoned;
+                json!({
+                    "table": found.table.to_string(), "history": if is_kept { "begins" } else { "dropped" },
+                    "rowsLive": found.live, "versionsDropped": found.closed,
+                })
+            })
+            .collect();
+        json!({
+            "stream": self.stream.to_string(), "dataset": self.dataset, "steps": steps, "columns": columns, "history": history,
+        })
+    }
+
+    fn converted<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a Converted> {
+        plan.converted
+            .iter()
+            .filter(|found| found.table == self.spec.merge)
     }
 
     fn found<'a>(&'a self, checked: &'a [Checked]) -> impl Iterator<Item = &'a Checked> {
@@ -129,4 +158,8 @@ impl DatasetPlan {
             .iter()
             .filter(|found| self.retypes.contains(&found.retype))
     }
+}
+
+fn counted(count: i64, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use milepost_job_spec::{DatasetSpec, PgIdent, TableRef};
 use serde::Deserialize;
 
+use super::shape::LIVE_BOUND;
 use crate::error::Error;
 
 /// The objects of a stream as they are. [`Catalog::default`] is an empty database.
@@ -36,6 +37,9 @@ pub(crate) struct Relation {
     pub(crate) columns: Vec<Column>,
     #[serde(default)]
     pub(crate) key: Vec<PgIdent>,
+    /// Of a partitioned table.
+    #[serde(default)]
+    pub(crate) partitions: Vec<Part>,
     #[serde(default)]
     pub(crate) readers: BTreeSet<PgIdent>,
     /// Views and functions that read it.
@@ -54,6 +58,22 @@ pub(crate) struct Column {
     pub(crate) filled: bool,
     /// It is computed by the server.
     pub(crate) generated: bool,
+}
+
+/// A partition as its table knows it.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) table: TableRef,
+    bound: String,
+    #[serde(default)]
+    pub(crate) key: Vec<PgIdent>,
+}
+
+impl Part {
+    /// Does it have the live rows?
+    pub(crate) fn is_live(&self) -> bool {
+        self.bound == LIVE_BOUND
+    }
 }
 
 /// A function of one moment.
@@ -260,6 +280,19 @@ select jsonb_build_object(
                 join pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.attnum
                where x.indrelid = c.oid and x.indisprimary and x.indisvalid and x.indimmediate
                  and k.place <= x.indnkeyatts),
+      'partitions', (select coalesce(jsonb_agg(jsonb_build_object(
+                         'table', jsonb_build_object('schema', n.nspname, 'name', p.relname),
+                         'bound', pg_get_expr(p.relpartbound, p.oid),
+                         'key', (select coalesce(jsonb_agg(a.attname order by k.place), '[]')
+                                   from pg_index x
+                                  cross join lateral unnest(x.indkey::int2[]) with ordinality k(attnum, place)
+                                   join pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.attnum
+                                  where x.indrelid = p.oid and x.indisprimary and x.indisvalid and x.indimmediate
+                                    and k.place <= x.indnkeyatts))), '[]')
+                       from pg_inherits i
+                       join pg_class p on p.oid = i.inhrelid
+                       join pg_namespace n on n.oid = p.relnamespace
+                      where i.inhparent = c.oid and c.relkind = 'p'),
       'readers', (select coalesce(jsonb_agg(g.rolname), '[]')
                     from aclexplode(c.relacl) e join pg_roles g on g.oid = e.grantee
                    where e.privilege_type = 'SELECT'),

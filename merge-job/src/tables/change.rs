@@ -1,8 +1,9 @@
 //! What separates the tables that are there from those that a spec wants.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use milepost_job_spec::{PgIdent, TableRef};
+use milepost_job_spec::{PgIdent, TableRef, milestone};
 
 use crate::error::Error;
 
@@ -35,6 +36,8 @@ pub struct Migration {
     pub step: Step,
     /// The columns whose values are cast.
     pub retypes: Vec<Retype>,
+    /// How the table gets another layout, if it does.
+    pub conversion: Option<Conversion>,
     /// The command that prints the plan.
     pub command: String,
 }
@@ -69,10 +72,80 @@ impl Migration {
     /// What stands against a batch until it is made, per column.
     #[must_use]
     pub fn refusals(&self) -> Vec<Refusal> {
+        let (object, command) = (&self.step.object, &self.command);
+        let conversion = self.conversion.iter();
         let retypes = self.retypes.iter();
-        retypes
-            .map(|retype| retype.refusal(self.step.object.clone(), &self.command))
+        conversion
+            .map(|own| own.refusal(object.clone(), command))
+            .chain(retypes.map(|own| own.refusal(object.clone(), command)))
             .collect()
+    }
+}
+
+/// A change between strategies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conversion {
+    /// A live-only table begins to keep history.
+    ToMilestoned,
+    /// A milestoned table loses its history.
+    ToLiveOnly,
+}
+
+/// The time of the batch that converts a table, as SQL: a setting of its transaction, so that the statements are known before.
+pub(super) const BATCH_TIME: &str = "current_setting('milepost.batch_time')::timestamptz";
+
+impl Conversion {
+    /// What is done, for people.
+    pub(super) const fn what(self) -> &'static str {
+        match self {
+            Self::ToMilestoned => "begins its history",
+            Self::ToLiveOnly => "drops its history",
+        }
+    }
+
+    /// How the table differs, and what makes it what its spec says.
+    pub(super) fn refusal(self, object: Object, command: &str) -> Refusal {
+        let (difference, remedy) = match self {
+            Self::ToMilestoned => (
+                "it is live-only, its spec is milestoned",
+                format!("a planned migration: `{command}` prints the plan"),
+            ),
+            Self::ToLiveOnly => (
+                "it is milestoned, its spec is live-only",
+                format!(
+                    "keep the history that a group asked for, or drop it by a planned migration: `{command} --drop-history` prints the plan"
+                ),
+            ),
+        };
+        Refusal {
+            object,
+            difference: difference.to_owned(),
+            remedy,
+        }
+    }
+
+    /// The refusal where something reads the table that the plan does not have: of a history that nobody wants any more that is
+    /// most often a view of ours.
+    pub(super) fn stands(self, refusal: Refusal, command: &str) -> Refusal {
+        let own = self.refusal(refusal.object.clone(), command);
+        Refusal {
+            object: refusal.object,
+            difference: format!("{}; {}", own.difference, refusal.difference),
+            remedy: format!(
+                "`merge-job reconcile-views` drops views that no group wants any more, others are yours to drop; then: {}",
+                own.remedy
+            ),
+        }
+    }
+
+    /// Changes the list of columns that the table was made with.
+    pub(super) fn mark(self, columns: &mut BTreeSet<String>) {
+        for own in [milestone::IN, milestone::OUT, milestone::SOURCE_TS] {
+            match self {
+                Self::ToMilestoned => columns.insert(own.to_owned()),
+                Self::ToLiveOnly => columns.remove(own),
+            };
+        }
     }
 }
 

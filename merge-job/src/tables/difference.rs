@@ -1,13 +1,15 @@
 //! What separates one table from its shape. Pure.
 
+mod layout;
+
 use std::collections::BTreeSet;
 
-use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec, milestone};
+use milepost_job_spec::{DatasetSpec, PgIdent, StreamSpec};
 
 use super::catalog::{Catalog, Column, Relation};
-use super::change::{Change, Kept, Migration, Object, Refusal, Retype, Step};
+use super::change::{Change, Conversion, Kept, Migration, Object, Refusal, Retype, Step};
 use super::mark::Mark;
-use super::shape::{self, ColumnShape, Heap, Layout, Partition, Purpose, TableShape};
+use super::shape::{self, ColumnShape, Layout, Purpose, TableShape};
 use super::widening::is_widening;
 use crate::sql;
 
@@ -24,8 +26,12 @@ pub(super) enum Difference {
         statements: Vec<String>,
         retypes: bool,
     },
-    /// One step that casts values of columns.
-    Migration { step: Step, retypes: Vec<Retype> },
+    /// One step that casts values of columns, or gives the table another layout.
+    Migration {
+        step: Step,
+        retypes: Vec<Retype>,
+        conversion: Option<Conversion>,
+    },
     /// More than that.
     Refused(Vec<Refusal>),
 }
@@ -45,9 +51,14 @@ impl Difference {
                     statements,
                 })]
             }
-            Self::Migration { step, retypes } => vec![Change::Migrate(Migration {
+            Self::Migration {
                 step,
                 retypes,
+                conversion,
+            } => vec![Change::Migrate(Migration {
+                step,
+                retypes,
+                conversion,
                 command: command.to_owned(),
             })],
             Self::Refused(refusals) => refusals.into_iter().map(Change::Refuse).collect(),
@@ -111,9 +122,10 @@ pub(super) fn of_table(
     match catalog.relations.get(&shape.table) {
         None => findings.missing(merged_into.is_some()),
         Some(relation) => {
-            if findings.check_kind(relation) {
-                findings.check_columns(relation);
-                findings.check_heaps(relation, catalog);
+            if findings.check_kind(relation, catalog) {
+                let relation = findings.converted(relation);
+                findings.check_columns(&relation);
+                findings.check_heaps(&relation, catalog);
             }
             findings.check_mark(relation);
         }
@@ -131,6 +143,7 @@ struct Findings<'a> {
     added: Vec<&'a PgIdent>,
     widens: bool,
     retypes: Vec<Retype>,
+    conversion: Option<Conversion>,
     dataset: Option<&'a DatasetSpec>,
     command: &'a str,
     server: u32,
@@ -154,6 +167,7 @@ impl<'a> Findings<'a> {
             added: Vec::new(),
             widens: false,
             retypes: Vec::new(),
+            conversion: None,
             server,
         }
     }
@@ -176,11 +190,18 @@ impl<'a> Findings<'a> {
 
     fn end(mut self) -> Difference {
         if !self.refusals.is_empty() {
-            let retypes = self.retypes.iter();
-            self.refusals
-                .extend(retypes.map(|retype| retype.refusal(self.object.clone(), self.command)));
+            let (object, command) = (&self.object, self.command);
+            let conversion = self
+                .conversion
+                .iter()
+                .map(|own| own.refusal(object.clone(), command));
+            let retypes = self
+                .retypes
+                .iter()
+                .map(|own| own.refusal(object.clone(), command));
+            self.refusals.extend(conversion.chain(retypes));
             Difference::Refused(self.refusals)
-        } else if !self.retypes.is_empty() {
+        } else if !self.retypes.is_empty() || self.conversion.is_some() {
             Difference::Migration {
                 step: Step {
                     object: self.object,
@@ -188,6 +209,7 @@ impl<'a> Findings<'a> {
                     statements: self.statements,
                 },
                 retypes: self.retypes,
+                conversion: self.conversion,
             }
         } else if self.statements.is_empty() {
             Difference::None
@@ -237,71 +259,6 @@ impl<'a> Findings<'a> {
             self.what.push("creates it".to_owned());
             self.statements = self.shape.create();
         }
-    }
-
-    /// Is it a table of the right layout? If not, comparing columns says nothing.
-    fn check_kind(&mut self, relation: &Relation) -> bool {
-        let history = "history is kept or dropped by a planned migration, which this release does not have for a strategy: keep the retention of the consumers, or drop the table with its positions and snapshot the dataset again";
-        if self.shape.purpose == Purpose::Merge && self.refuse_append(relation) {
-            return false;
-        }
-        match (&self.shape.layout, relation.kind.as_str()) {
-            (Layout::Plain(_), "r") | (Layout::ByEnd { .. }, "p") => {}
-            (Layout::Plain(_), "p") if self.shape.purpose == Purpose::Merge => {
-                self.refuse(
-                    "it is milestoned, its spec is live-only".to_owned(),
-                    history.to_owned(),
-                );
-                return false;
-            }
-            (Layout::ByEnd { .. }, "r") => {
-                self.refuse(
-                    "it is live-only, its spec is milestoned".to_owned(),
-                    history.to_owned(),
-                );
-                return false;
-            }
-            (_, kind) => {
-                self.refuse(
-                    format!("it is {}", kind_name(kind)),
-                    "move that object away: the name belongs to the platform".to_owned(),
-                );
-                return false;
-            }
-        }
-        if relation.persistence != "p" {
-            self.refuse(
-                "it is unlogged, so a crash of the server would empty it".to_owned(),
-                format!("`alter table {} set logged`", self.shape.table.quoted()),
-            );
-        }
-        if let Layout::ByEnd { .. } = self.shape.layout
-            && relation.partitioned_by.as_deref() != Some("LIST (dp_out)")
-        {
-            let found = relation.partitioned_by.clone().unwrap_or_default();
-            self.refuse(
-                format!("it is partitioned by `{found}`, not by `LIST (dp_out)`"),
-                "restore the table as merge-job made it".to_owned(),
-            );
-        }
-        true
-    }
-
-    /// Events are no rows by key and rows by key are no events: neither becomes the other. True where one would have to.
-    fn refuse_append(&mut self, relation: &Relation) -> bool {
-        let has_op = |column: &Column| column.name.as_str() == milestone::OP;
-        let has_keys = !relation.key.is_empty() || relation.kind == "p";
-        let (found, wanted) = match (self.shape.is_append(), relation.columns.iter().any(has_op)) {
-            (true, false) if has_keys => ("rows by key", "is `append`"),
-            (false, true) if !has_keys => ("appended rows", "has a key"),
-            _ => return false,
-        };
-        self.refuse(
-            format!("it holds {found}, its spec {wanted}"),
-            "a dataset does not get or lose its key: keep it as it was, or give the dataset another name; to begin anew, drop the table with its positions and snapshot the dataset again"
-                .to_owned(),
-        );
-        true
     }
 
     fn check_columns(&mut self, relation: &Relation) {
@@ -478,107 +435,6 @@ impl<'a> Findings<'a> {
         );
     }
 
-    fn check_heaps(&mut self, relation: &Relation, catalog: &Catalog) {
-        match &self.shape.layout {
-            Layout::Plain(heap) => {
-                let table = self.shape.table.quoted();
-                self.check_key(heap, relation, &table);
-            }
-            Layout::ByEnd { live, closed } => {
-                for partition in [live, closed] {
-                    self.check_partition(partition, catalog);
-                }
-            }
-        }
-    }
-
-    fn check_partition(&mut self, partition: &Partition, catalog: &Catalog) {
-        let Partition { table, bound, heap } = partition;
-        let Some(relation) = catalog.relations.get(table) else {
-            self.refuse(
-                format!("its partition `{table}` is gone"),
-                "restore or attach the partition: its rows are part of the history".to_owned(),
-            );
-            return;
-        };
-        let attached = relation.parent.as_ref() == Some(&self.shape.table)
-            && relation.bound.as_deref() == Some(bound);
-        if !attached {
-            self.refuse(
-                format!("`{table}` is not its partition {bound}"),
-                format!(
-                    "`alter table {} attach partition {} {bound}`",
-                    self.shape.table.quoted(),
-                    table.quoted()
-                ),
-            );
-            return;
-        }
-        if relation.persistence != "p" {
-            self.refuse(
-                format!(
-                    "its partition `{table}` is unlogged, so a crash of the server would empty it"
-                ),
-                format!("`alter table {} set logged`", table.quoted()),
-            );
-        }
-        for wanted in self.shape.columns.iter().filter(|wanted| wanted.nullable) {
-            if relation
-                .columns
-                .iter()
-                .any(|column| column.name == wanted.name && column.not_null)
-            {
-                self.what.push(format!(
-                    "lets column `{}` of `{table}` be null",
-                    wanted.name
-                ));
-                self.statements.push(format!(
-                    "alter table {} alter column {} drop not null",
-                    table.quoted(),
-                    wanted.name.quoted()
-                ));
-            }
-        }
-        self.check_key(heap, relation, &table.quoted());
-    }
-
-    fn check_key(&mut self, heap: &Heap, relation: &Relation, table: &str) {
-        if relation.key == heap.key {
-            return;
-        }
-        let wanted = sql::names(&heap.key);
-        if heap.key.is_empty() {
-            let found = sql::names(&relation.key);
-            self.refuse(
-                format!("{table} has a primary key ({found}), its spec has none"),
-                format!("its rows are events, and equal ones may come: `alter table {table} drop constraint <its primary key>`"),
-            );
-            return;
-        }
-        let lost = format!(
-            "where the table lost its own, `alter table {table} add primary key ({wanted})`"
-        );
-        let remedy = match self.dataset {
-            Some(_) if self.shape.purpose == Purpose::Merge => format!(
-                "keep the key of the model; or make the table anew with the other: `{} --from staging`, or `--from source`; {lost}",
-                self.command.replacen("migrate-tables", "rebuild", 1)
-            ),
-            _ => format!("keep the key of the model; {lost}"),
-        };
-        if relation.key.is_empty() {
-            self.refuse(
-                format!("{table} has no primary key, its spec says ({wanted})"),
-                remedy,
-            );
-        } else {
-            let found = sql::names(&relation.key);
-            self.refuse(
-                format!("the primary key of {table} is ({found}), its spec says ({wanted})"),
-                remedy,
-            );
-        }
-    }
-
     /// A table that is not marked as ours is used as it is, but never changed. New columns go into the mark.
     fn check_mark(&mut self, relation: &Relation) {
         if self.statements.is_empty() || !self.refusals.is_empty() {
@@ -600,25 +456,15 @@ impl<'a> Findings<'a> {
                     ),
                 );
             }
-            Some(mut mark) if !self.added.is_empty() => {
+            Some(mut mark) if !self.added.is_empty() || self.conversion.is_some() => {
+                if let Some(conversion) = self.conversion {
+                    conversion.mark(&mut mark.columns);
+                }
                 mark.columns
                     .extend(self.added.iter().map(|name| name.as_str().to_owned()));
                 self.statements.push(mark.comment(&self.shape.table));
             }
             Some(_) => {}
         }
-    }
-}
-
-fn kind_name(kind: &str) -> &'static str {
-    match kind {
-        "v" => "a view",
-        "m" => "a materialized view",
-        "f" => "a foreign table",
-        "r" => "an ordinary table",
-        "p" => "a partitioned table",
-        "S" => "a sequence",
-        "i" | "I" => "an index",
-        _ => "of another kind",
     }
 }

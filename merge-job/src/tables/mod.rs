@@ -17,7 +17,7 @@ mod widening;
 use milepost_job_spec::{DatasetSpec, StreamSpec};
 
 pub use catalog::Catalog;
-pub use change::{Change, Kept, Migration, Object, Refusal, Retype, Step};
+pub use change::{Change, Conversion, Kept, Migration, Object, Refusal, Retype, Step};
 pub(crate) use difference::missing_schema;
 pub use reconcile::{Patience, make, reconcile};
 pub(crate) use reconcile::{is_transient, read};
@@ -80,7 +80,11 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
                     statements,
                 ));
             }
-            Difference::Migration { step, retypes } => {
+            Difference::Migration {
+                step,
+                retypes,
+                conversion,
+            } => {
                 let around = views::around(
                     &spec.stream,
                     dataset,
@@ -92,9 +96,14 @@ pub fn differences(spec: &StreamSpec, catalog: &Catalog) -> Vec<Change> {
                     Change::Make(step) => Change::Migrate(Migration {
                         step,
                         retypes: retypes.clone(),
+                        conversion,
                         command: command.clone(),
                     }),
-                    other => other,
+                    Change::Refuse(refusal) => Change::Refuse(match conversion {
+                        Some(conversion) => conversion.stands(refusal, &command),
+                        None => refusal,
+                    }),
+                    Change::Migrate(migration) => Change::Migrate(migration),
                 }));
             }
             Difference::Refused(refusals) => {

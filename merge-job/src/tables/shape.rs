@@ -84,7 +84,7 @@ pub struct Partition {
 }
 
 /// The bound of live rows, as Postgres prints it.
-const LIVE_BOUND: &str = "FOR VALUES IN (NULL)";
+pub(super) const LIVE_BOUND: &str = "FOR VALUES IN (NULL)";
 /// The bound of closed rows, as Postgres prints it.
 const CLOSED_BOUND: &str = "DEFAULT";
 
@@ -284,22 +284,25 @@ impl TableShape {
             "create table if not exists {table} (\n{}\n{end}",
             lines.join(",\n")
         )];
-        for Partition {
-            table: partition,
-            bound,
-            heap,
-        } in self.partitions()
-        {
-            statements.push(format!(
-                "create table if not exists {} partition of {table} ({})\n    {} with ({})",
-                partition.quoted(),
-                heap.primary_key(),
-                bound.to_lowercase(),
-                heap.settings
-            ));
-        }
+        let partitions = self.partitions();
+        statements.extend(partitions.map(|partition| partition.create(&self.table)));
         statements.push(Mark::of(self).comment(&self.table));
         statements
+    }
+}
+
+impl Partition {
+    /// The statement that makes it.
+    pub(super) fn create(&self, of: &TableRef) -> String {
+        let Self { table, bound, heap } = self;
+        format!(
+            "create table if not exists {} partition of {} ({})\n    {} with ({})",
+            table.quoted(),
+            of.quoted(),
+            heap.primary_key(),
+            bound.to_lowercase(),
+            heap.settings
+        )
     }
 }
 

@@ -111,7 +111,7 @@ fn a_reader_that_never_ends_is_reported_and_the_table_untouched() {
         "column and mark of staging:\n{after}"
     );
     assert_eq!(
-        database.value("select count(*) from pg_locks where mode = 'AccessExclusiveLock'"),
+        database.value("select count(*) from pg_locks l join pg_database d on d.oid = l.database\n              where d.datname = current_database() and l.mode = 'AccessExclusiveLock'"),
         "0"
     );
 }

@@ -16,6 +16,7 @@ mod publish;
 mod reconcile_views;
 mod refused;
 mod retention;
+mod strategy;
 mod verify;
 mod views;
 

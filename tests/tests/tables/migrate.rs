@@ -11,7 +11,7 @@ use test_case::test_case;
 use crate::{MILESTONED, files, ident, people, publish_ok, schema, type_of, verify};
 
 /// A migration of `people`, or what is planned of it.
-fn migrate(database: &Database, more: &[&str]) -> Run {
+pub(super) fn migrate(database: &Database, more: &[&str]) -> Run {
     Job::new(database.url())
         .args(["migrate-tables", "--platform", "main", "--store", "shop"])
         .args(more.iter().copied())
@@ -19,7 +19,7 @@ fn migrate(database: &Database, more: &[&str]) -> Run {
 }
 
 /// The digest that a plan names.
-fn digest(plan: &Run) -> String {
+pub(super) fn digest(plan: &Run) -> String {
     assert_eq!(plan.code, 0, "{plan}");
     let words: Vec<&str> = plan.stdout.split_whitespace().collect();
     let at = words.iter().position(|word| *word == "--execute");
@@ -34,7 +34,7 @@ fn migrated(database: &Database) {
 }
 
 /// Stages an event of `people` as a sink does.
-fn stage(database: &mut Database, at: i64, op: &str, id: &str, value: &str) {
+pub(super) fn stage(database: &mut Database, at: i64, op: &str, id: &str, value: &str) {
     database.run(&format!(
         "insert into main_staging.shop__people (id, v, __op, __deleted, __sequence, __lsn, __transaction_id,
                  __transaction_total_order, __source_ts_us, __connect_topic, __connect_partition, __connect_offset)
@@ -43,16 +43,16 @@ fn stage(database: &mut Database, at: i64, op: &str, id: &str, value: &str) {
     ));
 }
 
-fn merge(database: &Database, spec: &StreamSpec) {
+pub(super) fn merge(database: &Database, spec: &StreamSpec) {
     Job::merge(database.url(), spec).succeed();
 }
 
-fn columns<'a>(id: &'a str, v: &'a str) -> [(&'a str, &'a str); 2] {
+pub(super) fn columns<'a>(id: &'a str, v: &'a str) -> [(&'a str, &'a str); 2] {
     [("id", id), ("v", v)]
 }
 
 /// Two merged rows, one of which has a version behind it, and one staged row that is not merged.
-fn filled(strategy: Strategy, id: &str, v: &str, value: &str) -> Database {
+pub(super) fn filled(strategy: Strategy, id: &str, v: &str, value: &str) -> Database {
     let mut database = Cluster::shared().database();
     let spec = people(strategy, &columns(id, v));
     publish_ok(&database, std::slice::from_ref(&spec), 1);
@@ -66,7 +66,7 @@ fn filled(strategy: Strategy, id: &str, v: &str, value: &str) -> Database {
 }
 
 /// Publishes the new shape, which stops the stream and names the command.
-fn publish_refused(database: &Database, after: &StreamSpec) {
+pub(super) fn publish_refused(database: &Database, after: &StreamSpec) {
     let run = publish_model(database, std::slice::from_ref(after), 2);
     assert_eq!(run.code, 1, "{run}");
     let command = "merge-job migrate-tables --platform main --store shop --dataset people";
@@ -314,6 +314,7 @@ fn impatient(database: &Database, own: &str) -> Option<String> {
         platform: "main".to_owned(),
         store: "shop".to_owned(),
         dataset: None,
+        drop_history: false,
     };
     let patience = Patience {
         lock_timeout: Duration::from_millis(200),
