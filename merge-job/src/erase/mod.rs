@@ -12,6 +12,7 @@ mod vacuum;
 pub use crate::batch::erase::STEPS;
 pub use key::{Given, MAX_KEYS};
 
+use milepost_job_spec::{DatasetSpec, TableRef};
 use tokio_postgres::Config;
 
 use crate::Confirmation;
@@ -21,6 +22,7 @@ use crate::erase::found::{Found, counted};
 use crate::erase::key::Keys;
 use crate::erase::statement::Place;
 use crate::error::Error;
+use crate::rebuild::kept;
 use crate::run;
 use crate::session::Session;
 
@@ -63,6 +65,9 @@ pub async fn erase(
         run::reconcile(&session, &mut stream).await?;
     }
     let place = place(&stream, &erasure.dataset)?;
+    if confirmation == Confirmation::Confirmed {
+        refuse_kept(&session, place.dataset).await?;
+    }
     let keys = Keys::parse(place.dataset, &erasure.keys)?;
     let request = Request {
         stream: &stream,
@@ -73,7 +78,8 @@ pub async fn erase(
     match confirmation {
         Confirmation::Plan => {
             let found = request.plan(&session).await?;
-            Ok(plan(&stream, &place, &found))
+            let kept = kept::of(&session, &place.dataset.merge).await?;
+            Ok(plan(&stream, &place, &found, &kept))
         }
         Confirmation::Confirmed => {
             let done = match request.run(&session).await {
@@ -129,7 +135,7 @@ fn heading(stream: &Stream, place: &Place<'_>, found: &Found) -> String {
     )
 }
 
-fn plan(stream: &Stream, place: &Place<'_>, found: &Found) -> String {
+fn plan(stream: &Stream, place: &Place<'_>, found: &Found, kept: &[TableRef]) -> String {
     let mut text = format!(
         "{}:\n{}",
         heading(stream, place, found),
@@ -145,8 +151,30 @@ fn plan(stream: &Stream, place: &Place<'_>, found: &Found) -> String {
             unmerged(found)
         ));
     }
+    for table in kept {
+        text.push_str(&format!(
+            "`{table}`, which a rebuild kept aside, is not looked at; with --yes that is refused: drop it first\n"
+        ));
+    }
     text.push_str("nothing was changed: add --yes to do it\n");
     text
+}
+
+/// Refuses to say that a key is erased while a table that a rebuild kept aside may have it.
+async fn refuse_kept(session: &Session, dataset: &DatasetSpec) -> Result<(), Error> {
+    let kept = kept::of(session, &dataset.merge).await?;
+    let Some(table) = kept.first() else {
+        return Ok(());
+    };
+    let name = table.quoted();
+    Err(Error::Shape {
+        table: format!("table `{table}`"),
+        difference: "a rebuild kept it aside, its key is another one, and it may have these rows; nothing was erased"
+            .to_owned(),
+        remedy: format!(
+            "`drop table {name}`; or delete the rows there by SQL, then `comment on table {name} is null`, and it is none of ours any more"
+        ),
+    })
 }
 
 fn told(stream: &Stream, place: &Place<'_>, done: &Done) -> String {

@@ -1,10 +1,13 @@
-//! A table that is kept aside: its name, and the comment that says whose it was, until when, and why. Pure.
+//! A table that is kept aside: its name, and the comment that says whose it was, until when, and why.
 
 use std::collections::BTreeSet;
 
 use milepost_job_spec::{Digest, MAX_IDENT_BYTES, PgIdent, TableRef};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::types::Type;
 
+use crate::error::Error;
+use crate::session::Session;
 use crate::sql;
 use crate::tables::mark::PREFIX;
 
@@ -87,6 +90,44 @@ impl<'a> Mark<'a> {
             sql::literal(&format!("{PREFIX}{json}"))
         )
     }
+}
+
+/// The tables that rebuilds kept aside of the one that has this name now; their partitions go with them.
+pub(crate) async fn of(session: &Session, merge: &TableRef) -> Result<Vec<TableRef>, Error> {
+    #[derive(Deserialize)]
+    struct Marked {
+        kept: From,
+    }
+    #[derive(Deserialize)]
+    struct From {
+        from: TableRef,
+    }
+    let rows = session
+        .query(
+            "look for tables that were kept aside",
+            "select c.relname::text as name, substr(d.description, length($2) + 1) as mark\n  \
+               from pg_class c join pg_namespace n on n.oid = c.relnamespace\n  \
+               join pg_description d on d.objoid = c.oid and d.classoid = 'pg_class'::regclass and d.objsubid = 0\n \
+              where n.nspname = $1 and c.relkind in ('r', 'p') and starts_with(d.description, $2)\n \
+              order by c.relname",
+            &[
+                (&merge.schema.as_str(), Type::TEXT),
+                (&PREFIX, Type::TEXT),
+            ],
+        )
+        .await?;
+    let kept = rows.iter().filter(|row| {
+        let mark: Result<Marked, _> = serde_json::from_str(row.get("mark"));
+        mark.is_ok_and(|marked| marked.kept.from == *merge)
+    });
+    Ok(kept
+        .filter_map(|row| {
+            Some(TableRef {
+                schema: merge.schema.clone(),
+                name: row.get::<_, &str>("name").parse().ok()?,
+            })
+        })
+        .collect())
 }
 
 #[cfg(test)]

@@ -48,6 +48,31 @@ fn rows_that_are_not_merged_are_not_overlooked() {
     assert_eq!(people.live(), "");
 }
 
+/// What a rebuild kept aside has another key, so nothing is erased there, and nobody is told that it was.
+#[test]
+fn a_table_that_was_kept_aside_stands_against_it() {
+    let mut people = people();
+    let rebuild = ["rebuild", "--platform", "main", "--store", "shop"];
+    Job::new(people.database.url())
+        .args(rebuild)
+        .args(["--from", "source", "--yes"])
+        .succeed();
+    let plan = people.erase(CANARY, "1", &[]);
+    assert_eq!(plan.code, 0, "{plan}");
+    let kept = people.database.value(
+        "select c.oid::regclass::text from pg_class c where c.relkind = 'p' and c.relname like '%\\_\\_until\\_%'",
+    );
+    assert!(plan.stdout.contains("which a rebuild kept aside"), "{plan}");
+    let before = everything(&mut people.database);
+    let run = people.erase(CANARY, "1", &["--yes"]);
+    assert_eq!(run.code, i32::from(Outcome::Findings.code()), "{run}");
+    assert!(run.stderr.contains("drop table"), "{run}");
+    assert_eq!(everything(&mut people.database), before);
+    people.database.run(&format!("drop table {kept}"));
+    let run = people.erase(CANARY, "1", &["--yes"]);
+    assert_eq!(run.code, 0, "{run}");
+}
+
 #[test]
 fn what_is_no_key_is_a_usage_error_without_the_value() {
     let mut people = people();
