@@ -54,8 +54,10 @@ prove: ## what is too long for test: random histories for PROVE_SECONDS each, Po
 	@scripts/stack.sh >/dev/null
 	@scripts/pgbouncer.sh >/dev/null
 	MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
+# These servers come without extensions: the test of all types needs hstore.
 	for bin in $$(scripts/postgres-versions.sh); do \
-		MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge || exit 1; \
+		MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge -- \
+			--skip image::values::every_value_arrives_as_it_is || exit 1; \
 	done
 	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
 

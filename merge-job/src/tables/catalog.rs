@@ -16,8 +16,6 @@ pub struct Catalog {
     pub(crate) schemas: BTreeMap<PgIdent, BTreeSet<PgIdent>>,
     pub(crate) roles: BTreeSet<PgIdent>,
     pub(crate) may: Rights,
-    /// The version of the server, as `server_version_num` has it.
-    pub(crate) server: u32,
     recorded: Vec<Recorded>,
 }
 
@@ -58,6 +56,9 @@ pub(crate) struct Column {
     pub(crate) filled: bool,
     /// It is computed by the server.
     pub(crate) generated: bool,
+    /// A partition has a constraint of its own that the column is not null, beside that of the table.
+    #[serde(default)]
+    pub(crate) pinned: bool,
 }
 
 /// A partition as its table knows it.
@@ -149,7 +150,6 @@ impl Catalog {
             schemas: Vec<Schema>,
             roles: BTreeSet<PgIdent>,
             may: Rights,
-            server: u32,
             recorded: Vec<Recorded>,
         }
         let read: Read = serde_json::from_str(text)
@@ -172,7 +172,6 @@ impl Catalog {
                 .collect(),
             roles: read.roles,
             may: read.may,
-            server: read.server,
             recorded: read.recorded,
         })
     }
@@ -270,7 +269,11 @@ select jsonb_build_object(
       'partitioned_by', case when c.relkind = 'p' then pg_get_partkeydef(c.oid) end,
       'columns', (select coalesce(jsonb_agg(jsonb_build_object(
                       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
-                      'filled', a.atthasdef or a.attidentity <> '', 'generated', a.attgenerated <> '')
+                      'filled', a.atthasdef or a.attidentity <> '', 'generated', a.attgenerated <> '',
+                      'pinned', exists (select from pg_inherits i
+                                          join pg_constraint k on k.conrelid = i.inhrelid and k.contype = 'n' and k.conislocal
+                                          join pg_attribute b on b.attrelid = i.inhrelid and b.attnum = any(k.conkey)
+                                         where i.inhparent = c.oid and k.coninhcount > 0 and b.attname = a.attname))
                     order by a.attnum), '[]')
                     from pg_attribute a
                    where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'p')),
@@ -339,7 +342,6 @@ select jsonb_build_object(
               'schemas', has_database_privilege(current_database(), 'create'),
               'roles', g.rolsuper or g.rolcreaterole)
             from pg_roles g where g.rolname = current_user),
-  'server', current_setting('server_version_num')::integer,
   'recorded', (select coalesce(jsonb_agg(jsonb_build_object(
       'dataset', m.dataset, 'merge', jsonb_build_object('schema', m.merge_schema, 'name', m.merge_table),
       'merged', m.last_batch_time is not null)), '[]')

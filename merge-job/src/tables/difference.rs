@@ -107,7 +107,7 @@ pub(super) fn of_table(
     dataset: Option<&DatasetSpec>,
     command: &str,
 ) -> Difference {
-    let mut findings = Findings::new(shape, dataset, command, catalog.server);
+    let mut findings = Findings::new(shape, dataset, command);
     findings.check_types();
     let merged_into = dataset.and_then(|dataset| catalog.merged_into(dataset));
     if shape.purpose == Purpose::Merge
@@ -146,16 +146,10 @@ struct Findings<'a> {
     conversion: Option<Conversion>,
     dataset: Option<&'a DatasetSpec>,
     command: &'a str,
-    server: u32,
 }
 
 impl<'a> Findings<'a> {
-    fn new(
-        shape: &'a TableShape,
-        dataset: Option<&'a DatasetSpec>,
-        command: &'a str,
-        server: u32,
-    ) -> Self {
+    fn new(shape: &'a TableShape, dataset: Option<&'a DatasetSpec>, command: &'a str) -> Self {
         Self {
             shape,
             dataset,
@@ -168,7 +162,6 @@ impl<'a> Findings<'a> {
             widens: false,
             retypes: Vec::new(),
             conversion: None,
-            server,
         }
     }
 
@@ -375,14 +368,13 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// PostgreSQL 18 makes constraints of a partitioned table anew where a type changes, and stumbles over the names that
-    /// those of its partitions have. Theirs stay meanwhile.
+    /// PostgreSQL 18 makes constraints of a partitioned table anew where a type changes, and stumbles over those that its
+    /// partitions have under names of their own. These stay meanwhile.
     fn alter_type(&mut self, what: String, wanted: &ColumnShape, actual: &Column, using: &str) {
         let column = wanted.name.quoted();
         let alter = format!("alter column {column} type {}{using}", wanted.data_type);
         let mut actions = vec![alter];
-        let is_partitioned = matches!(self.shape.layout, Layout::ByEnd { .. });
-        if is_partitioned && actual.not_null && self.server >= 180_000 {
+        if actual.pinned {
             actions.insert(0, format!("alter column {column} drop not null"));
             actions.push(format!("alter column {column} set not null"));
         }

@@ -306,6 +306,23 @@ impl Partition {
     }
 }
 
+impl Partition {
+    /// The statements that make it beside a partition that was attached: with the key afterwards, which then rests on the
+    /// constraints of the table and brings none under names of its own (see [`super::catalog::Column`]).
+    pub(super) fn create_in_steps(&self, of: &TableRef) -> [String; 2] {
+        let Self { table, bound, heap } = self;
+        let (table, bound) = (table.quoted(), bound.to_lowercase());
+        [
+            format!(
+                "create table {table} partition of {}\n    {bound} with ({})",
+                of.quoted(),
+                heap.settings
+            ),
+            format!("alter table {table} add {}", heap.primary_key()),
+        ]
+    }
+}
+
 impl Heap {
     fn primary_key(&self) -> String {
         format!("primary key ({})", sql::names(&self.key))

@@ -11,6 +11,7 @@ mod bad_input;
 mod clock;
 mod cluster;
 mod concurrent;
+mod converted;
 mod cost;
 mod erase;
 mod image;

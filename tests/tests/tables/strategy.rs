@@ -184,6 +184,24 @@ fn a_table_may_go_there_and_back_and_there_again() {
     }
 }
 
+/// A key of a table that was converted is cast and widened like any other: its partitions were made otherwise.
+#[test]
+fn a_key_of_a_converted_table_changes_its_type() {
+    let mut database = filled(LIVE, "character varying(4)", "text?", "'a'");
+    let as_key = |id| people(MILESTONED, &columns(id, "text?"));
+    publish_refused(&database, &as_key("character varying(4)"));
+    migrated(&database, &[]);
+    publish_ok(&database, &[as_key("text")], 3);
+    let spec = as_key("character varying(4)");
+    let run = publish_model(&database, std::slice::from_ref(&spec), 4);
+    assert_eq!(run.code, 1, "{run}");
+    migrated(&database, &[]);
+    is_as_published(&database, &spec, 5);
+    merge(&database, &spec);
+    assert_eq!(live(&mut database), "1 2=a");
+    verified(&database);
+}
+
 /// With the strategy go a column that is new and one that is cast.
 #[test_case(LIVE, MILESTONED; "to milestoned")]
 #[test_case(MILESTONED, LIVE; "to live only")]

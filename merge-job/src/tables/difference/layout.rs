@@ -102,10 +102,11 @@ impl Findings<'_> {
                     "alter table {table} attach partition {part} {}",
                     live.bound.to_lowercase()
                 ),
-                closed.create(&self.shape.table),
                 format!("comment on table {part} is null"),
             ],
         );
+        self.statements
+            .extend(closed.create_in_steps(&self.shape.table));
         self.grant(relation);
     }
 
@@ -172,12 +173,15 @@ impl Findings<'_> {
                         data_type: "timestamp with time zone".to_owned(),
                         filled: false,
                         generated: false,
+                        pinned: false,
                     }));
             }
             Some(Conversion::ToLiveOnly) => {
                 converted
                     .columns
                     .retain(|column| !own.contains(&column.name.as_str()));
+                let columns = converted.columns.iter_mut();
+                columns.for_each(|column| column.pinned = false);
                 if let Some(live) = relation.partitions.iter().find(|own| own.is_live()) {
                     converted.key.clone_from(&live.key);
                 }
