@@ -98,6 +98,34 @@ fn staging_is_trimmed_although_a_table_is_made_anew_in_between() {
 }
 
 #[test]
+fn rows_that_were_trimmed_under_a_shorter_plan_are_no_snapshot() {
+    let mut people = People::of(LIVE, &["id"]);
+    // An open entry has the first and last row of a snapshot spared, and nothing between them.
+    people.stage(&[event("u", 9, "old", "-")]);
+    people.stage(&SNAPSHOT);
+    people.stage(&[event("u", 1, "an2", "-")]);
+    let live = people.merged();
+    people
+        .database
+        .run("update milepost.batches set finished_at = finished_at - interval '1 hour'");
+    people.spec.limits.staged_seconds = 60;
+    assert_eq!(people.publish().code, 0);
+    assert_eq!(people.trimmed(), "0 1 3 4");
+    people.spec.limits.staged_seconds = 7 * 86_400;
+    assert_eq!(people.publish().code, 0);
+    let run = people.rebuild("staging", &["--yes"]);
+    assert_eq!(run.code, 1, "{run}");
+    assert!(run.stderr.contains("may be trimmed"), "{run}");
+    assert_eq!(people.live(), live);
+    // A later one is whole.
+    people.stage(&SNAPSHOT);
+    let live = people.merged();
+    people.rebuilt("staging");
+    assert_eq!(people.merged(), live);
+    people.is_clean();
+}
+
+#[test]
 fn tables_are_converted_and_made_anew_in_any_order() {
     let mut people = People::of(LIVE, &["id"]);
     people.stage(&SNAPSHOT);
