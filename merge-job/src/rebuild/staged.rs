@@ -12,6 +12,7 @@ use crate::session::{Bound, Session};
 use crate::staging::{generation, snapshot};
 use crate::tables::{self, Catalog};
 use crate::topics;
+use crate::trim;
 
 /// Where it is, and how far it goes.
 #[derive(Debug)]
@@ -111,6 +112,40 @@ impl Staged {
     pub(crate) fn upto(&self) -> i64 {
         self.merged.max(self.high)
     }
+}
+
+/// Keeps a trim off: it holds the lowest row of a partition, and then asks for the watermark, which goes back here. Else it could
+/// remove rows that were merged, and are merged again by the time that it is done. Whatever it has removed is seen afterwards.
+pub(crate) async fn hold(
+    session: &Session,
+    dataset: &DatasetSpec,
+    positions: &[Position],
+) -> Result<(), Error> {
+    let table = trim::staged::Staged {
+        table: &dataset.staging,
+        is_dataset: true,
+    };
+    for position in positions.iter().filter(|own| own.dataset == dataset.name) {
+        let topic: [Bound<'_>; 2] = [
+            (&position.topic, Type::TEXT),
+            (&position.partition, Type::INT4),
+        ];
+        let any = format!(
+            "select from {} s where s.__connect_topic = $1 and s.__connect_partition = $2 limit 1",
+            dataset.staging.quoted()
+        );
+        // The lowest row may be gone by the time that it was waited for, and then none is held.
+        while session
+            .query("hold the lowest row", &table.lock_lowest(), &topic)
+            .await?
+            .is_empty()
+            && !session
+                .query("look for a staged row", &any, &topic)
+                .await?
+                .is_empty()
+        {}
+    }
+    Ok(())
 }
 
 fn refused(what: String, remedy: String) -> Error {

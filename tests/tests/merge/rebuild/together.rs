@@ -1,5 +1,8 @@
 //! Commands that change or remove what others rely on, one after another.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use acceptance::{Job, Run};
 
 use super::{ALL, Event, LIVE, People, SNAPSHOT, event};
@@ -335,4 +338,24 @@ fn entries_are_replayed_behind_a_conversion() {
         "4 an unchanged large value is not known here"
     );
     people.is_clean();
+}
+
+/// A trim that began before the rebuild may remove rows which are merged again by its end; it holds the lowest row meanwhile.
+#[test]
+fn a_table_is_filled_from_staging_when_no_trim_is_at_it() {
+    let mut people = People::of(LIVE, &["id"]);
+    people.stage(&SNAPSHOT);
+    let rows = people.merged();
+    let mut other = people.database.again();
+    other.run(
+        "begin; select from main_staging.shop__people order by __connect_offset limit 1 for update",
+    );
+    let mut job = people.job("staging").args(["--yes"]).spawn();
+    sleep(Duration::from_secs(2));
+    assert_eq!(job.try_wait().expect("it runs"), None);
+    assert_eq!(people.live(), rows);
+    other.run("rollback");
+    assert!(job.wait().expect("it runs").success());
+    assert_eq!(people.live(), "");
+    assert_eq!(people.merged(), rows);
 }
