@@ -81,7 +81,8 @@ pub(crate) fn time(started_us: i64, previous: Option<i64>) -> i64 {
 /// The statement that records such a batch. `$1` stream, `$2` batch number, `$3` batch time, `$4`
 /// when it began, `$5` dataset, `$6` live rows, `$7` model version, `$8` spec version.
 ///
-/// No staged row is of it, so none is counted in a class.
+/// No staged row is of it, so none is counted in a class. Where partitions stand is kept all the same: a batch that does not
+/// say so is taken for one before them, and then nothing of them is trimmed.
 #[must_use]
 pub fn statement() -> String {
     format!(
@@ -92,8 +93,12 @@ pub fn statement() -> String {
             where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)\n\
          ), batch as (\n  \
            insert into milepost.batches (stream_id, platform, store, dataset, batch_number, batch_time, status, started_at,\n    \
-             finished_at, rows_closed, model_version, spec_version)\n  \
-           select s.id, s.platform, s.store, s.dataset, $2, {time}, 'succeeded', {started}, clock_timestamp(), $6, $7, $8 from stream s\n  \
+             finished_at, rows_closed, positions_from, model_version, spec_version)\n  \
+           select s.id, s.platform, s.store, s.dataset, $2, {time}, 'succeeded', {started}, clock_timestamp(), $6,\n    \
+             (select jsonb_agg(jsonb_build_object('dataset', p.dataset, 'topic', p.topic, 'partition', p.partition, 'offset', p.watermark))\n       \
+                from milepost.positions p where p.platform = s.platform and p.store = s.store\n         \
+                 and (s.dataset is null or p.dataset = s.dataset)), $7, $8\n    \
+             from stream s\n  \
            returning id\n\
          )\n\
          insert into milepost.batch_datasets (batch_id, dataset, rows_staged, rows_inserted, rows_updated, rows_deleted,\n    \

@@ -54,6 +54,14 @@ pub(crate) async fn run(
     let mut counts = BTreeMap::new();
     for &place in places {
         crate::batch::abort_at("look");
+        if origin == Origin::Staging {
+            staged::hold(
+                session,
+                &stream.spec.datasets[place],
+                &batch.state.positions,
+            )
+            .await?;
+        }
         let found = Found::read(session, &stream, place, &batch.state.positions, origin).await?;
         // Looking at topics set it back.
         session.script("wait a while for tables", &settings).await?;

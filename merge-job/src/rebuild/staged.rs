@@ -12,6 +12,7 @@ use crate::session::{Bound, Session};
 use crate::staging::{generation, snapshot};
 use crate::tables::{self, Catalog};
 use crate::topics;
+use crate::trim;
 
 /// Where it is, and how far it goes.
 #[derive(Debug)]
@@ -113,6 +114,40 @@ impl Staged {
     }
 }
 
+/// Keeps a trim off: it holds the lowest row of a partition, and then asks for the watermark, which goes back here. Else it could
+/// remove rows that were merged, and are merged again by the time that it is done. Whatever it has removed is seen afterwards.
+pub(crate) async fn hold(
+    session: &Session,
+    dataset: &DatasetSpec,
+    positions: &[Position],
+) -> Result<(), Error> {
+    let table = trim::staged::Staged {
+        table: &dataset.staging,
+        is_dataset: true,
+    };
+    for position in positions.iter().filter(|own| own.dataset == dataset.name) {
+        let topic: [Bound<'_>; 2] = [
+            (&position.topic, Type::TEXT),
+            (&position.partition, Type::INT4),
+        ];
+        let any = format!(
+            "select from {} s where s.__connect_topic = $1 and s.__connect_partition = $2 limit 1",
+            dataset.staging.quoted()
+        );
+        // The lowest row may be gone by the time that it was waited for, and then none is held.
+        while session
+            .query("hold the lowest row", &table.lock_lowest(), &topic)
+            .await?
+            .is_empty()
+            && !session
+                .query("look for a staged row", &any, &topic)
+                .await?
+                .is_empty()
+        {}
+    }
+    Ok(())
+}
+
 fn refused(what: String, remedy: String) -> Error {
     Error::Staged { what, remedy }
 }
@@ -185,7 +220,8 @@ fn no_snapshot(dataset: &DatasetSpec) -> Error {
     )
 }
 
-/// Rows may be trimmed once they were merged for longer than they are kept; which are gone, nothing tells.
+/// Rows may be trimmed once they were merged for longer than they are kept; which are gone, nothing tells. They may have been
+/// kept for a shorter time until now, so a snapshot that is not later than all that was trimmed is none.
 async fn refuse_what_may_be_trimmed(
     session: &Session,
     stream: &Stream,
@@ -200,10 +236,17 @@ async fn refuse_what_may_be_trimmed(
     let rows = session
         .query(
             "see when the snapshot was merged",
-            "select coalesce(min(b.finished_at) > clock_timestamp() - $6 * interval '1 second', false) as is_kept\n  \
-               from milepost.batches b cross join lateral jsonb_array_elements(b.positions_to) p\n \
-              where b.stream_id = $1 and b.status = 'succeeded' and p ->> 'dataset' = $2 and p ->> 'topic' = $3\n   \
-                and (p ->> 'partition')::integer = $4 and (p ->> 'offset')::bigint >= $5",
+            &format!(
+                "select coalesce(min(b.finished_at) > clock_timestamp() - $6 * interval '1 second', false)\n       \
+                        and not exists (select from milepost.streams o\n                        \
+                                        join milepost.retention r on r.platform = o.platform and r.store = o.store and r.dataset = $2\n                        \
+                                        join {staging} s on s.__connect_topic = $3 and s.__connect_partition = $4 and s.__connect_offset = $5\n                       \
+                                       where o.id = $1 and r.trimmed_source_ts_us >= coalesce(s.__source_ts_us, 0)) as is_kept\n  \
+                   from milepost.batches b cross join lateral jsonb_array_elements(b.positions_to) p\n \
+                  where b.stream_id = $1 and b.status = 'succeeded' and p ->> 'dataset' = $2 and p ->> 'topic' = $3\n   \
+                    and (p ->> 'partition')::integer = $4 and (p ->> 'offset')::bigint >= $5",
+                staging = dataset.staging.quoted()
+            ),
             &[
                 (&stream.id, Type::INT8),
                 (&dataset.name, Type::TEXT),
@@ -219,7 +262,7 @@ async fn refuse_what_may_be_trimmed(
     }
     Err(refused(
         format!(
-            "the snapshot of dataset `{}` was merged longer ago than staged rows are kept ({kept} s): rows behind it may be trimmed",
+            "the snapshot of dataset `{}` was merged longer ago than staged rows are kept ({kept} s), or rows of its time were trimmed: rows behind it may be trimmed",
             dataset.name
         ),
         from_source("staging does not tell whether it has all of them"),

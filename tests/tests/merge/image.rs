@@ -15,6 +15,7 @@ mod random;
 mod rebuilt;
 mod refused;
 mod switched;
+mod together;
 mod values;
 
 /// A stream whose tables are read from this database: each dataset from the table of its name in schema `public`.

@@ -8,6 +8,7 @@ mod random;
 mod refused;
 mod source;
 mod staging;
+mod together;
 mod views;
 
 const LIVE: Strategy = Strategy::LiveOnly;
@@ -101,7 +102,7 @@ impl People {
         self.spec = people(self.spec.datasets[0].strategy, key);
         let run = self.publish();
         assert_eq!(run.code, 1, "{run}");
-        assert!(run.stderr.contains("`merge-job rebuild`"), "{run}");
+        assert!(run.stderr.contains("`merge-job rebuild "), "{run}");
     }
 
     /// Stages events behind one another.

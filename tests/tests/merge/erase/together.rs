@@ -134,3 +134,134 @@ fn a_row_of_an_image_is_erased_until_the_source_has_it_again() {
         .args(["verify", "--platform", "main"])
         .succeed();
 }
+
+fn strategies(spec: &mut StreamSpec, strategy: milepost_job_spec::Strategy) {
+    let mut other = shop::stream(strategy);
+    for own in &mut spec.datasets {
+        let place = other
+            .datasets
+            .iter()
+            .position(|one| one.name == own.name)
+            .expect("it is there");
+        *own = other.datasets.swap_remove(place);
+    }
+}
+
+#[test]
+fn a_store_with_ends_is_migrated_made_anew_and_trimmed() {
+    let mut spec = shop_with_ends();
+    strategies(&mut spec, crate::LIVE);
+    let twin_spec = spec.clone();
+    let mut database = Cluster::shared().database();
+    let mut twin = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    publish(&twin, std::slice::from_ref(&spec));
+    let mut history = History::with(&spec, crate::seed(), Settings::default());
+    let store = ["--platform", "main", "--store", "shop"];
+    let mut order = 1;
+    for round in 0..6 {
+        let events = history.round(25);
+        for one in [&mut database, &mut twin] {
+            acceptance::stage::round(one, &spec, &events);
+        }
+        if round > 0 {
+            let strategy = if round % 2 == 1 { ALL } else { crate::LIVE };
+            strategies(&mut spec, strategy);
+            order += 1;
+            let run = acceptance::publish_model(&database, std::slice::from_ref(&spec), order);
+            assert_eq!(run.code, 1, "{run}");
+            let more: &[&str] = if round % 2 == 1 {
+                &[]
+            } else {
+                &["--drop-history"]
+            };
+            let plan = Job::new(database.url())
+                .args(["migrate-tables"])
+                .args(store)
+                .args(more.iter().copied())
+                .run();
+            assert_eq!(plan.code, 0, "{plan}");
+            let digest = plan
+                .stdout
+                .split("--execute ")
+                .nth(1)
+                .and_then(|rest| rest.split_whitespace().next())
+                .unwrap_or_else(|| panic!("{plan}"))
+                .to_owned();
+            Job::new(database.url())
+                .args(["migrate-tables"])
+                .args(store)
+                .args(more.iter().copied())
+                .args(["--execute", &digest])
+                .succeed();
+            order += 1;
+            let run = acceptance::publish_model(&database, std::slice::from_ref(&spec), order);
+            assert_eq!(run.code, 0, "{run}");
+        }
+        Job::merge(database.url(), &spec).succeed();
+        Job::merge(twin.url(), &twin_spec).succeed();
+        for dataset in &spec.datasets {
+            let columns: Vec<String> = dataset
+                .columns
+                .iter()
+                .map(|column| column.name.quoted())
+                .collect();
+            let only_live = if dataset.strategy.is_milestoned() {
+                "where dp_out is null"
+            } else {
+                ""
+            };
+            let rows = |filter: &str| {
+                format!(
+                    "select coalesce(string_agg(t::text, ' ' order by t::text), '') from (select {} from {} {filter}) t",
+                    columns.join(", "),
+                    dataset.merge.quoted()
+                )
+            };
+            assert_eq!(
+                database.value(&rows(only_live)),
+                twin.value(&rows("")),
+                "{round}"
+            );
+        }
+        if round % 2 == 1 {
+            crate::trim::age(&mut database);
+            let run = crate::trim::trim(&database, &[]);
+            assert_eq!(run.code, 0, "{run}");
+            assert!(run.stdout.contains("order_lines"), "{run}");
+        }
+        Job::new(database.url())
+            .args(["verify", "--platform", "main"])
+            .succeed();
+    }
+    assert_eq!(
+        database.value(
+            "select count(*) from milepost.batches where rows_staged > 0 and alignment <> 'exact'"
+        ),
+        "0"
+    );
+    Job::new(database.url())
+        .args(["rebuild"])
+        .args(store)
+        .args(["--dataset", "orders", "--from", "source", "--yes"])
+        .succeed();
+    let events = history.round(25);
+    acceptance::stage::round(&mut database, &spec, &events);
+    Job::merge(database.url(), &spec).succeed();
+    Job::new(database.url())
+        .args(["verify", "--platform", "main"])
+        .succeed();
+    assert_eq!(
+        database.value("select status from milepost.stream_status"),
+        "snapshot"
+    );
+    let run = crate::trim::trim(&database, &[]);
+    assert_eq!(run.code, 0, "{run}");
+    crate::trim::age(&mut database);
+    let run = crate::trim::trim(&database, &[]);
+    assert_eq!(run.code, 0, "{run}");
+    let run = Job::new(database.url())
+        .args(["topics", "list", "--platform", "main"])
+        .run();
+    assert!(!run.stdout.contains("recreated"), "{run}");
+}
