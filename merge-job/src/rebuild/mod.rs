@@ -1,9 +1,9 @@
 //! `merge-job rebuild`: a merge table is kept aside and made anew as its spec says, where no other change makes it so.
 //!
-//! What stands at the dataset's names is read ([`found`]) and told as a plan ([`plan`]); with a confirmation a batch renames it
-//! ([`kept`]), makes the new table and its views, and moves what says how far the dataset is merged
-//! ([`crate::batch::rebuild`]). Rows come back by the merge itself: from a new snapshot of the source, or from one that is
-//! staged still ([`staged`]).
+//! What stands at the dataset's names is read (`found`) and told as a plan (`plan`); with a confirmation a batch renames it
+//! (`kept`), makes the new table and its views, and moves what says how far the dataset is merged
+//! (`batch::rebuild`). Rows come back by the merge itself: from a new snapshot of the source, or from one that is
+//! staged still (`staged`).
 
 pub(crate) mod found;
 pub(crate) mod kept;

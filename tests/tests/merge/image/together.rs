@@ -116,7 +116,7 @@ fn one_table_of_images() {
     );
     assert_eq!(status(&mut pair), "snapshot");
     let run = erase(&pair, "items", "id=5");
-    println!("{run}");
+    assert_eq!(run.code, 1, "a table is kept aside: {run}");
     assert_eq!(status(&mut pair), "snapshot");
     as_strategy(&mut pair, LIVE, 4, &["--drop-history"]);
     assert_eq!(status(&mut pair), "snapshot");
@@ -151,7 +151,8 @@ fn two_tables_of_images_in_one_store() {
         .concat(),
     );
     assert_eq!(status(&mut pair), "snapshot");
-    println!("{}", erase(&pair, "items", "id=10"));
+    let run = erase(&pair, "items", "id=10");
+    assert_eq!(run.code, 0, "the other one is kept aside: {run}");
     assert_eq!(status(&mut pair), "snapshot");
     pair.source.run("update items set v = 'x' where id = 3");
     pair.merge();
