@@ -169,7 +169,7 @@ async fn refuse_kept(session: &Session, dataset: &DatasetSpec) -> Result<(), Err
     let name = table.quoted();
     Err(Error::Shape {
         table: format!("table `{table}`"),
-        difference: "a rebuild kept it aside, its key is another one, and it may have these rows; nothing was erased"
+        difference: "a rebuild kept it aside, its key may be another one, and it may have these rows; nothing was erased"
             .to_owned(),
         remedy: format!(
             "`drop table {name}`; or delete the rows there by SQL, then `comment on table {name} is null`, and it is none of ours any more"
