@@ -167,10 +167,10 @@ async fn refuse_kept(session: &Session, dataset: &DatasetSpec) -> Result<(), Err
         return Ok(());
     };
     let name = table.quoted();
-    Err(Error::Shape {
-        table: format!("table `{table}`"),
-        difference: "a rebuild kept it aside, its key is another one, and it may have these rows; nothing was erased"
-            .to_owned(),
+    Err(Error::Staged {
+        what: format!(
+            "table `{table}`, which a rebuild kept aside, may have these rows, be it under another key; nothing was erased"
+        ),
         remedy: format!(
             "`drop table {name}`; or delete the rows there by SQL, then `comment on table {name} is null`, and it is none of ours any more"
         ),

@@ -212,7 +212,7 @@ impl fmt::Display for Plan {
         if self.has_history {
             writeln!(
                 f,
-                "  history  versions up to this batch are in the kept table only: as of an earlier moment nothing is found"
+                "  history  versions up to this batch are in the kept table only: whoever asks for an earlier moment is refused"
             )?;
         }
         self.write_rows(f)?;

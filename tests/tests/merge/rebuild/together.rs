@@ -9,7 +9,11 @@ use super::{ALL, Event, LIVE, People, SNAPSHOT, event};
 use crate::trim::{age, trim};
 
 impl People {
-    fn erase(&self, keys: &[&str]) -> Run {
+    /// Erases keys, with tables that were kept aside gone: an erasure is refused while they may have them.
+    fn erase(&mut self, keys: &[&str]) -> Run {
+        for table in self.kept().split_whitespace() {
+            self.database.run(&format!("drop table main.{table}"));
+        }
         let arguments = keys.iter().flat_map(|pair| ["--key", pair]);
         Job::erase(self.database.url(), &self.spec, "people")
             .args(arguments)
