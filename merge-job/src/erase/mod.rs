@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::rebuild::kept;
 use crate::run;
 use crate::session::Session;
+use crate::tables::{self, Change};
 
 /// What is erased.
 pub struct Erasure {
@@ -61,6 +62,11 @@ pub async fn erase(
     let Some(mut stream) = streams.into_iter().next() else {
         return Err(Error::UnknownStream(erasure.dataset.clone()));
     };
+    // What a plan would trip over, an erasure is stopped by.
+    let changes = tables::differences(&stream.spec, &stream.catalog);
+    if let Some(refusal) = changes.iter().flat_map(Change::refusals).next() {
+        return Err(refusal.into());
+    }
     if confirmation == Confirmation::Confirmed {
         run::reconcile(&session, &mut stream).await?;
     }

@@ -8,14 +8,9 @@ mod refused;
 mod together;
 
 use acceptance::{Cluster, Database, Job, Run, publish, shop};
-use milepost_job_spec::{OnResnapshot, Strategy, StreamSpec, Versions};
+use milepost_job_spec::{OnResnapshot, Strategy, StreamSpec};
 
-pub(crate) const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-pub(crate) const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
+use crate::{ALL, LAST};
 
 /// What must be nowhere afterwards: it is in the key, in the values and in the large values of a person.
 pub(crate) const CANARY: &str = "Canary-Jane";

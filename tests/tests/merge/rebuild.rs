@@ -1,7 +1,9 @@
 //! Merge tables that are made anew: kept aside, and filled again from the source or from staging.
 
 use acceptance::{Cluster, Database, Job, Run, publish_model, shop};
-use milepost_job_spec::{OnTruncate, PgIdent, Strategy, StreamSpec, Versions, ViewSpec};
+use milepost_job_spec::{OnTruncate, PgIdent, Strategy, StreamSpec, ViewSpec};
+
+use crate::{ALL, LAST, LIVE};
 
 mod interrupted;
 mod random;
@@ -10,14 +12,6 @@ mod source;
 mod staging;
 mod together;
 mod views;
-
-const LIVE: Strategy = Strategy::LiveOnly;
-const ALL: Strategy = Strategy::Milestoned {
-    versions: Versions::All,
-};
-const LAST: Strategy = Strategy::Milestoned {
-    versions: Versions::LastPerBatch,
-};
 
 /// The columns of `people`; `notes` may be large, and `code` and `region` with `id` are as unique as `id`.
 const COLUMNS: [(&str, &str); 5] = [

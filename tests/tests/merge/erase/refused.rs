@@ -4,6 +4,7 @@ use acceptance::{Job, publish};
 use milepost_job_spec::{Outcome, Strategy};
 
 use super::{ALL, CANARY, Message, People, everything};
+use crate::LIVE;
 use crate::random::without_key;
 
 fn people() -> People {
@@ -46,6 +47,22 @@ fn rows_that_are_not_merged_are_not_overlooked() {
     people.merged();
     people.erased(CANARY, "1");
     assert_eq!(people.live(), "");
+}
+
+/// A table that is not what its spec says is told as such, to whoever asks for the plan too.
+#[test]
+fn a_table_of_another_strategy_is_told_before_it_is_looked_into() {
+    let mut people = People::of(LIVE);
+    people.deliver(0, &[Message::of("c", CANARY, "1", 10)]);
+    people.merged();
+    let mut spec = super::people(ALL);
+    let run = acceptance::publish_model(&people.database, std::slice::from_mut(&mut spec), 2);
+    assert_eq!(run.code, 1, "{run}");
+    for more in [&[][..], &["--yes"]] {
+        let run = people.erase(CANARY, "1", more);
+        assert_eq!(run.code, i32::from(Outcome::Findings.code()), "{run}");
+        assert!(run.stderr.contains("merge-job migrate-tables"), "{run}");
+    }
 }
 
 /// What a rebuild kept aside has another key, so nothing is erased there, and nobody is told that it was.
