@@ -1,7 +1,7 @@
 //! Random histories with erasures in between, beside the reference merge that forgets the same keys.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use acceptance::{Cluster, Database, Job, Mirror, publish};
 use milepost_job_spec::{Strategy, StreamSpec, TableRef};
@@ -21,10 +21,7 @@ const SECONDS: u64 = 20;
     reason = "whatever fails, the seed stands above it"
 )]
 fn a_random_history_goes_on_without_what_was_erased() {
-    let seconds = std::env::var("MILEPOST_TEST_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let budget = Duration::from_secs(seconds.unwrap_or(SECONDS));
+    let budget = crate::budget(SECONDS);
     let first = crate::seed();
     let started = Instant::now();
     for seed in first.. {
