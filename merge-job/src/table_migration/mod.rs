@@ -44,6 +44,9 @@ impl Scope {
         if let Some(dataset) = &self.dataset {
             command = format!("{command} --dataset {}", shell::word(dataset));
         }
+        if self.drop_history {
+            command.push_str(" --drop-history");
+        }
         command
     }
 }

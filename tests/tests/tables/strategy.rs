@@ -147,6 +147,10 @@ fn history_is_dropped_only_where_somebody_says_so() {
         "{plan}"
     );
     let own = digest(&plan);
+    assert!(
+        plan.stdout.contains(&format!("{DROP} --execute {own}")),
+        "the command that is printed is the one that does it: {plan}"
+    );
     let run = migrate(&database, &["--execute", &own]);
     assert_eq!(run.code, 1, "the flag is asked for again: {run}");
     assert_eq!(live(&mut database), rows);
