@@ -35,4 +35,4 @@ pub use pooler::Pooler;
 pub use postgres::Cluster;
 pub use reference_merge::Reference;
 pub use version::{Counts, Version};
-pub use wire::{Fault, Wire};
+pub use wire::{At, Fault, Wire};

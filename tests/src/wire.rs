@@ -1,9 +1,9 @@
-//! A wire between the job and its server that breaks at a chosen round trip.
+//! A wire between the job and its server that breaks at a chosen moment.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use crate::Database;
@@ -21,39 +21,77 @@ pub enum Fault {
     Silence,
 }
 
-/// A wire to a server of Postgres. Round trips are counted over all connections; one of them has a fault.
+/// Which round trip has the fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// This one, counted from 1 over all connections.
+    RoundTrip(u32),
+    /// The first that is this statement alone, as `commit`.
+    Statement(&'static str),
+}
+
+/// A wire to a server of Postgres.
 #[derive(Debug)]
 pub struct Wire {
     port: u16,
-    count: Arc<AtomicU32>,
+    state: Arc<State>,
+}
+
+/// What the connections of a wire share.
+#[derive(Debug)]
+struct State {
+    count: AtomicU32,
+    fault: Option<(Fault, At)>,
+    /// The fault is over: it comes once.
+    is_over: AtomicBool,
+    clients: Mutex<Vec<TcpStream>>,
 }
 
 impl Wire {
-    /// A wire to the server of a database, with a fault at round trip `at`, counted from 1; 0 for none.
+    /// A wire to the server of a database.
     ///
     /// # Panics
     /// If no port is free.
     #[must_use]
-    pub fn to(database: &Database, fault: Fault, at: u32) -> Self {
+    pub fn to(database: &Database) -> Self {
+        Self::of(database, None)
+    }
+
+    /// The same with a fault.
+    ///
+    /// # Panics
+    /// If no port is free.
+    #[must_use]
+    pub fn with(database: &Database, fault: Fault, at: At) -> Self {
+        Self::of(database, Some((fault, at)))
+    }
+
+    fn of(database: &Database, fault: Option<(Fault, At)>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
         let port = listener.local_addr().expect("it is bound").port();
         let server = database.port();
-        let count = Arc::new(AtomicU32::new(0));
-        let counter = Arc::clone(&count);
+        let state = Arc::new(State {
+            count: AtomicU32::new(0),
+            fault,
+            is_over: AtomicBool::new(false),
+            clients: Mutex::default(),
+        });
+        let shared = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)) else {
                     return;
                 };
-                let counter = Arc::clone(&counter);
+                if let Ok(client) = client.try_clone() {
+                    shared.clients().push(client);
+                }
+                let state = Arc::clone(&shared);
                 // An end of either side ends both: the client hears of a lost server as it would without us.
                 thread::spawn(move || {
                     let link = Link {
                         client,
                         server,
-                        count: counter,
-                        fault,
-                        at,
+                        state,
                         deaf: Arc::default(),
                     };
                     let _ = link.carry();
@@ -61,7 +99,7 @@ impl Wire {
                 });
             }
         });
-        Self { port, count }
+        Self { port, state }
     }
 
     /// The URL of the database behind the wire.
@@ -77,7 +115,34 @@ impl Wire {
     /// How many round trips there were.
     #[must_use]
     pub fn round_trips(&self) -> u32 {
-        self.count.load(Ordering::Relaxed)
+        self.state.count.load(Ordering::Relaxed)
+    }
+
+    /// Breaks the connections that there are: the clients hear nothing any more, and the server does not know.
+    pub fn cut(&self) {
+        for client in self.state.clients().drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+impl State {
+    fn clients(&self) -> std::sync::MutexGuard<'_, Vec<TcpStream>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The fault of a round trip whose last message this is, if it has one. Counts it.
+    fn fault(&self, message: &[u8]) -> Option<Fault> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let (fault, at) = self.fault?;
+        let is_it = match at {
+            At::RoundTrip(at) => count == at,
+            At::Statement(statement) => {
+                let text = message.get(5..message.len() - 1);
+                message[0] == b'Q' && text == Some(statement.as_bytes())
+            }
+        };
+        (is_it && !self.is_over.swap(true, Ordering::Relaxed)).then_some(fault)
     }
 }
 
@@ -85,9 +150,7 @@ impl Wire {
 struct Link {
     client: TcpStream,
     server: TcpStream,
-    count: Arc<AtomicU32>,
-    fault: Fault,
-    at: u32,
+    state: Arc<State>,
     /// The client hears nothing of the server any more.
     deaf: Arc<AtomicBool>,
 }
@@ -129,16 +192,16 @@ impl Link {
             message.extend(untyped(&mut client)?);
             pending.push(message);
             // A round trip ends with Query or Sync; what is copied flows at once.
-            let is_round_trip = matches!(kind[0], b'Q' | b'S');
             if matches!(kind[0], b'P' | b'B' | b'D' | b'E' | b'C') {
                 continue;
             }
-            if is_round_trip && self.count.fetch_add(1, Ordering::Relaxed) + 1 == self.at {
-                match self.fault {
-                    Fault::LostStatement => return Ok(()),
-                    Fault::LostAnswer => self.deaf.store(true, Ordering::Relaxed),
-                    Fault::Refused => pending.iter_mut().for_each(refuse),
-                    Fault::Silence => {
+            if matches!(kind[0], b'Q' | b'S') {
+                match self.state.fault(pending.last().map_or(&[], Vec::as_slice)) {
+                    None => {}
+                    Some(Fault::LostStatement) => return Ok(()),
+                    Some(Fault::LostAnswer) => self.deaf.store(true, Ordering::Relaxed),
+                    Some(Fault::Refused) => pending.iter_mut().for_each(refuse),
+                    Some(Fault::Silence) => {
                         self.deaf.store(true, Ordering::Relaxed);
                         return drain(client);
                     }

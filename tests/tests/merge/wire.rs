@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use acceptance::{Cluster, Database, Fault, Job, Run, Wire, publish, publish_model, shop, stage};
+use acceptance::{
+    At, Cluster, Database, Fault, Job, Run, Wire, publish, publish_model, shop, stage,
+};
 use milepost_job_spec::{Outcome, Strategy};
 use milepost_simulator::StagedRow;
 use rand::rngs::StdRng;
@@ -29,7 +31,7 @@ fn a_run_that_loses_any_statement_is_made_good() {
 
     let (original, database) = Cluster::shared().copy(prepared);
     prepared = original;
-    let wire = Wire::to(&database, Fault::Refused, 0);
+    let wire = Wire::to(&database);
     Job::merge(&wire.url(&database), &spec).succeed();
     let faults = [Fault::LostStatement, Fault::LostAnswer, Fault::Refused];
     let mut cases: Vec<(u32, Fault)> = (1..=wire.round_trips())
@@ -46,7 +48,7 @@ fn a_run_that_loses_any_statement_is_made_good() {
         let (original, mut database) = Cluster::shared().copy(prepared);
         prepared = original;
         let when = format!("{fault:?} at round trip {at}, MILEPOST_SEED={seed}");
-        let wire = Wire::to(&database, fault, at);
+        let wire = Wire::with(&database, fault, At::RoundTrip(at));
         let run = Job::merge(&wire.url(&database), &spec).run();
         assert!(wire.round_trips() >= at, "{when}: it was never reached");
         assert!([0, 1, 3].contains(&run.code), "{when}: {run}");
@@ -71,7 +73,7 @@ fn a_run_whose_server_falls_silent_stops_when_it_is_told_to() {
         prepared = original;
         let at = rng.random_range(1..20);
         let when = format!("at round trip {at}, MILEPOST_SEED={seed}");
-        let wire = Wire::to(&database, Fault::Silence, at);
+        let wire = Wire::with(&database, Fault::Silence, At::RoundTrip(at));
         let mut job = Job::merge(&wire.url(&database), &spec).spawn();
         let reached = Instant::now() + STOP;
         while wire.round_trips() < at {
@@ -167,7 +169,7 @@ fn a_change_of_tables_that_loses_any_statement_is_whole_or_not_at_all() {
         let (original, mut database) = Cluster::shared().copy(prepared);
         prepared = original;
         assert_eq!(database.value(is_done), "f", "{command:?}");
-        let wire = Wire::to(&database, Fault::Refused, 0);
+        let wire = Wire::to(&database);
         job(&wire.url(&database)).succeed();
         assert_eq!(database.value(is_done), "t", "{command:?}");
         let faults = [Fault::LostStatement, Fault::LostAnswer, Fault::Refused];
@@ -186,7 +188,7 @@ fn a_change_of_tables_that_loses_any_statement_is_whole_or_not_at_all() {
             let when = format!("{command:?}: {fault:?} at round trip {at}, MILEPOST_SEED={seed}");
             let live = "select count(*) from main.shop__orders";
             let before = database.value(live);
-            let wire = Wire::to(&database, fault, at);
+            let wire = Wire::with(&database, fault, At::RoundTrip(at));
             let run = job(&wire.url(&database)).run();
             assert!([0, 1, 2, 3].contains(&run.code), "{when}: {run}");
             if database.value(is_done) == "f" {

@@ -1,11 +1,9 @@
 //! An erasure that dies, or meets others, is done as a whole or not at all.
 
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, sleep};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use acceptance::Cluster;
+use acceptance::{Cluster, Wire};
 use milepost_job_spec::Outcome;
 use milepost_merge_job::erase::STEPS;
 
@@ -91,40 +89,6 @@ fn an_erasure_beside_a_merge_changes_nothing_and_a_plan_waits_for_nobody() {
     people.erased(CANARY, "1");
 }
 
-/// A way to the server that can be cut: the answer to what was sent never comes.
-struct Wire {
-    port: u16,
-    clients: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Wire {
-    fn to(port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        let own = listener.local_addr().expect("it listens").port();
-        let clients = Arc::new(Mutex::new(Vec::new()));
-        let accepted = Arc::clone(&clients);
-        thread::spawn(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                let server = TcpStream::connect(("127.0.0.1", port)).expect("the server listens");
-                for (from, to) in [(&client, &server), (&server, &client)] {
-                    let mut from = from.try_clone().expect("a socket");
-                    let mut to = to.try_clone().expect("a socket");
-                    thread::spawn(move || std::io::copy(&mut from, &mut to));
-                }
-                accepted.lock().expect("nobody panics").push(client);
-            }
-        });
-        Self { port: own, clients }
-    }
-
-    /// The client hears nothing any more, and the server does not know.
-    fn cut(&self) {
-        for client in self.clients.lock().expect("nobody panics").drain(..) {
-            client.shutdown(Shutdown::Both).expect("it is open");
-        }
-    }
-}
-
 #[test]
 fn a_run_that_loses_the_answer_to_its_commit_finds_out_what_became_of_it() {
     for (is_committed, code, live) in [
@@ -145,12 +109,8 @@ fn a_run_that_loses_the_answer_to_its_commit_finds_out_what_became_of_it() {
         );
         let mut other = people.database.again();
         other.run("select pg_advisory_lock(4711)");
-        let server = Cluster::shared().port();
-        let wire = Wire::to(server);
-        let url = people
-            .database
-            .url()
-            .replace(&format!(":{server}/"), &format!(":{}/", wire.port));
+        let wire = Wire::to(&people.database);
+        let url = wire.url(&people.database);
         let (who, number) = (format!("it's \"who\"={CANARY}"), "number=1");
         let child = acceptance::Job::erase(&url, &people.spec, "people")
             .args(["--key", &who, "--key", number, "--yes"])

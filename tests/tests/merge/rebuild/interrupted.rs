@@ -1,13 +1,9 @@
 //! A rebuild that dies, and one beside merges: either the old table serves or the new one.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use acceptance::{Cluster, Job, Run};
+use acceptance::{At, Cluster, Fault, Job, Run, Wire};
 use milepost_job_spec::Outcome;
 use milepost_merge_job::batch::rebuild::STEPS;
 use test_case::test_case;
@@ -125,76 +121,21 @@ fn merges_and_rebuilds_at_once_leave_what_each_alone_leaves() {
     }
 }
 
-/// A COMMIT as it is sent.
-const COMMIT: &[u8] = b"Q\0\0\0\x0bcommit\0";
-
-/// What happens to the first COMMIT that passes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lost {
-    /// It arrives, and its answer does not.
-    Answer,
-    /// It never arrives.
-    Commit,
-}
-
-/// A way to the database that breaks at the first COMMIT; returns its port.
-fn breaking(lost: Lost) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let port = listener.local_addr().expect("it is bound").port();
-    let is_broken = Arc::new(AtomicBool::new(false));
-    thread::spawn(move || {
-        for client in listener.incoming().map_while(Result::ok) {
-            let server = TcpStream::connect(("127.0.0.1", Cluster::shared().port()));
-            let server = server.expect("the server is there");
-            let is_broken = Arc::clone(&is_broken);
-            let back = (server.try_clone(), client.try_clone());
-            let (Ok(answers), Ok(to)) = back else { return };
-            let silent = Arc::new(AtomicBool::new(false));
-            let is_silent = Arc::clone(&silent);
-            thread::spawn(move || pass(answers, to, |_| !is_silent.load(Ordering::Acquire)));
-            thread::spawn(move || {
-                pass(client, server, |bytes| {
-                    let is_first = bytes == COMMIT && !is_broken.swap(true, Ordering::AcqRel);
-                    silent.fetch_or(is_first, Ordering::AcqRel);
-                    !(is_first && lost == Lost::Commit)
-                });
-            });
-        }
-    });
-    port
-}
-
-/// Passes bytes on until there are none, or they may not.
-fn pass(mut from: TcpStream, mut to: TcpStream, may: impl Fn(&[u8]) -> bool) {
-    let mut buffer = [0; 16_384];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if !may(&buffer[..count]) || to.write_all(&buffer[..count]).is_err() {
-            break;
-        }
-    }
-    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-}
-
-#[test_case(Lost::Answer; "the answer")]
-#[test_case(Lost::Commit; "the commit itself")]
-fn a_commit_that_is_lost_is_looked_up_and_nothing_is_done_twice(lost: Lost) {
+#[test_case(Fault::LostAnswer; "the answer")]
+#[test_case(Fault::LostStatement; "the commit itself")]
+fn a_commit_that_is_lost_is_looked_up_and_nothing_is_done_twice(lost: Fault) {
     let mut people = People::of(ALL, &["id"]);
     people.stage(&SNAPSHOT);
     let rows = people.merged();
     people.change_key(&["code"]);
-    let port = breaking(lost);
-    let url = people.database.url().replace(
-        &format!(":{}/", Cluster::shared().port()),
-        &format!(":{port}/"),
-    );
-    assert_ne!(url, people.database.url());
-    let run = Job::new(&url)
+    let wire = Wire::with(&people.database, lost, At::Statement("commit"));
+    let run = Job::new(&wire.url(&people.database))
         .args(["rebuild", "--platform", "main", "--store", "shop"])
         .args(["--dataset", "people", "--from", "staging", "--yes"])
         .run();
     assert_eq!(run.code, 0, "{run}");
     assert!(run.stdout.contains("was made anew by batch 2"), "{run}");
-    let attempts = if lost == Lost::Commit { 1 } else { 0 };
+    let attempts = usize::from(lost == Fault::LostStatement);
     assert_eq!(
         run.stderr.matches("trying again").count(),
         attempts,
