@@ -2,9 +2,11 @@
 //!
 //! One test binary, so that one private cluster serves all of it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::cell::Cell;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use milepost_job_spec::{Strategy, Versions};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 mod append;
 mod bad_input;
@@ -49,6 +51,42 @@ fn budget(seconds: u64) -> Duration {
         .ok()
         .and_then(|text| text.parse().ok());
     Duration::from_secs(given.unwrap_or(seconds))
+}
+
+/// Plays random cases until the time is over, and makes the first that fails smaller.
+fn play_random<C: std::fmt::Debug>(
+    cases: impl proptest::strategy::Strategy<Value = C>,
+    seconds: u64,
+    play: impl Fn(&C),
+) {
+    let budget = budget(seconds);
+    let seed = seed();
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let config = Config {
+        cases: 100_000,
+        max_shrink_time: 60_000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let started = Instant::now();
+    let (played, failed) = (Cell::new(0), Cell::new(false));
+    let result = TestRunner::new_with_rng(config, random).run(&cases, |case| {
+        // One that failed is tried again, smaller, however late it is.
+        if !failed.get() && started.elapsed() > budget {
+            return Ok(());
+        }
+        failed.set(true);
+        play(&case);
+        failed.set(false);
+        played.set(played.get() + 1);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("MILEPOST_SEED={seed}: {error}");
+    }
+    assert!(played.get() > 0);
 }
 
 /// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.

@@ -1,13 +1,10 @@
 //! Random histories through the real merge job and the reference merge: the same rows, versions, times and counts.
 
-use std::time::Instant;
-
 use acceptance::{Cluster, Database, Job, Mirror, compare, publish, shop};
 use milepost_job_spec::{DatasetSpec, OnTruncate, Strategy, StreamSpec, TableRef, Versions};
 use milepost_simulator::{History, Image, Settings, StagedRow, copy};
 use proptest::prelude::{Just, any, prop_oneof};
 use proptest::strategy::Strategy as _;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -115,35 +112,7 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
 
 #[test]
 fn a_random_history_merges_as_the_reference_says() {
-    let budget = crate::budget(SECONDS);
-    let seed = crate::seed();
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases: 100_000,
-        max_shrink_time: 60_000,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let mut runner =
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let started = Instant::now();
-    let merged = std::cell::Cell::new(0);
-    let failed = std::cell::Cell::new(false);
-    let result = runner.run(&cases(), |case| {
-        if !failed.get() && started.elapsed() > budget {
-            return Ok(());
-        }
-        failed.set(true);
-        play(&case);
-        failed.set(false);
-        merged.set(merged.get() + 1);
-        Ok(())
-    });
-    if let Err(error) = result {
-        panic!("MILEPOST_SEED={seed}: {error}");
-    }
-    assert!(merged.get() > 0);
+    crate::play_random(cases(), SECONDS, play);
 }
 
 /// A row of many types beside two tables of the shop.

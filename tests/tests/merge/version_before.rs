@@ -1,8 +1,9 @@
-//! What the release before wrote is read: stream specs and control tables of version 1.
+//! What the releases before wrote is read: stream specs of version 1, and control tables of earlier versions.
 
 use acceptance::{Cluster, Database, Job, compare, publish, shop, stage};
 use milepost_job_spec::{CONTROL_VERSION, DatasetPolicy, Input, Strategy, StreamSpec};
 use milepost_simulator::{History, Image, Settings};
+use test_case::test_case;
 
 /// A spec as version 1 had it: none of the later fields.
 fn as_version_1(spec: &StreamSpec) -> String {
@@ -84,78 +85,58 @@ fn a_stream_that_version_1_published_merges_on() {
     }
 }
 
-#[test]
-fn control_tables_of_version_2_are_migrated_and_topics_recognised_from_then_on() {
+/// A database in which a history is merged that goes on.
+fn merged() -> (Database, StreamSpec, History) {
     let spec = shop::stream(Strategy::LiveOnly);
     let mut database = Cluster::shared().database();
     publish(&database, std::slice::from_ref(&spec));
     let mut history = History::with(&spec, crate::seed(), Settings::default());
     stage::round(&mut database, &spec, &history.round(30));
     Job::merge(database.url(), &spec).succeed();
+    (database, spec, history)
+}
 
-    back_to(&mut database, 2);
-    stage::round(&mut database, &spec, &history.round(30));
+#[test_case(2)]
+#[test_case(3)]
+#[test_case(4)]
+#[test_case(5)]
+fn control_tables_of_an_earlier_version_are_migrated_and_a_stream_goes_on(version: i32) {
+    let (mut database, spec, mut history) = merged();
+    back_to(&mut database, version);
+    let status = "select status from milepost.stream_status";
+    let before = database.value(status);
+    let round = history.round(30);
+    stage::round(&mut database, &spec, &round);
     let run = Job::merge(database.url(), &spec).run();
     assert_eq!(run.code, 2, "{run}");
     assert!(run.stderr.contains("run `merge-job migrate`"), "{run}");
     Job::new(database.url()).args(["migrate"]).succeed();
+    assert_eq!(database.value(status), before);
     Job::merge(database.url(), &spec).succeed();
+    for (place, dataset) in spec.datasets.iter().enumerate() {
+        let truth: Vec<Image> = round.truth.tables[place].values().cloned().collect();
+        compare::live_is_image(&mut database, dataset, &truth, "merged on");
+    }
+    // What came with each version works.
     assert_eq!(
         database.value(
-            "select count(*) from milepost.positions where watermark_row -> 'staged' is null or lowest_row is null"
+            "select count(*) from milepost.positions
+              where watermark_row -> 'staged' is null or lowest_row is null or refill_after is not null"
         ),
         "0"
     );
-}
-
-#[test]
-fn control_tables_of_version_4_are_migrated_and_keys_erased_from_then_on() {
-    let spec = shop::stream(Strategy::LiveOnly);
-    let mut database = Cluster::shared().database();
-    publish(&database, std::slice::from_ref(&spec));
-    let mut history = History::with(&spec, crate::seed(), Settings::default());
-    stage::round(&mut database, &spec, &history.round(30));
-    Job::merge(database.url(), &spec).succeed();
-
-    back_to(&mut database, 4);
     let key = database.value("select id from main.shop__customers limit 1");
-    let erase = || {
-        Job::erase(database.url(), &spec, "customers").args([
-            "--key",
-            &format!("id={key}"),
-            "--yes",
-        ])
-    };
-    let run = erase().run();
-    assert_eq!(run.code, 2, "{run}");
-    assert!(run.stderr.contains("run `merge-job migrate`"), "{run}");
-    Job::new(database.url()).args(["migrate"]).succeed();
-    erase().succeed();
+    Job::erase(database.url(), &spec, "customers")
+        .args(["--key", &format!("id={key}"), "--yes"])
+        .succeed();
     assert_eq!(
         database.value("select rows_live from milepost.erasures"),
         "1"
     );
-}
-
-#[test]
-fn control_tables_of_version_5_are_migrated_and_a_stream_says_snapshot_as_before() {
-    let spec = shop::stream(Strategy::LiveOnly);
-    let mut database = Cluster::shared().database();
-    publish(&database, std::slice::from_ref(&spec));
-    let mut history = History::with(&spec, crate::seed(), Settings::default());
-    stage::round(&mut database, &spec, &history.round(30));
-    Job::merge(database.url(), &spec).succeed();
-    back_to(&mut database, 5);
-    let status = database.value("select status from milepost.stream_status");
-    Job::new(database.url()).args(["migrate"]).succeed();
-    assert_eq!(
-        database.value("select status from milepost.stream_status"),
-        status
-    );
-    stage::round(&mut database, &spec, &history.round(30));
-    Job::merge(database.url(), &spec).succeed();
-    assert_eq!(
-        database.value("select count(*) from milepost.positions where refill_after is not null"),
-        "0"
-    );
+    for command in ["trim-staging", "trim-history"] {
+        Job::new(database.url()).args([command]).succeed();
+    }
+    Job::new(database.url())
+        .args(["verify", "--platform", "main"])
+        .succeed();
 }

@@ -1,6 +1,6 @@
 //! Random histories, rebuilt from staging at random points: the rows and versions of a table that had its key from the start.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use acceptance::{Cluster, Database, Job, Version, compare, publish, publish_model, stage};
 use milepost_job_spec::{OnTruncate, Strategy, StreamSpec};
@@ -8,7 +8,6 @@ use milepost_merge_job::batch::STEPS;
 use milepost_simulator::{History, Image, Op, Settings, StagedRow};
 use proptest::prelude::{Just, any, prop_oneof};
 use proptest::strategy::Strategy as _;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
@@ -58,33 +57,10 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
 
 #[test]
 fn a_random_history_that_is_rebuilt_from_staging_ends_as_if_it_never_was() {
-    let budget = crate::budget(SECONDS);
-    let seed = crate::seed();
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let config = Config {
-        cases: 100_000,
-        max_shrink_time: 15_000,
-        failure_persistence: None,
-        ..Config::default()
-    };
-    let mut runner =
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-    let started = Instant::now();
     let rebuilt = std::cell::Cell::new(0);
-    let failed = std::cell::Cell::new(false);
-    let result = runner.run(&cases(), |case| {
-        if !failed.get() && started.elapsed() > budget {
-            return Ok(());
-        }
-        failed.set(true);
-        rebuilt.set(rebuilt.get() + play(&case));
-        failed.set(false);
-        Ok(())
+    crate::play_random(cases(), SECONDS, |case| {
+        rebuilt.set(rebuilt.get() + play(case))
     });
-    if let Err(error) = result {
-        panic!("MILEPOST_SEED={seed}: {error}");
-    }
     assert!(rebuilt.get() > 0);
 }
 
