@@ -138,6 +138,20 @@ pub(crate) struct VerifyArguments {
     pub(crate) show_keys: bool,
 }
 
+/// A store, or a dataset of it.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    /// The platform
+    #[arg(long)]
+    pub(crate) platform: String,
+    /// The store
+    #[arg(long)]
+    pub(crate) store: String,
+    /// Only this dataset of the store
+    #[arg(long)]
+    pub(crate) dataset: Option<String>,
+}
+
 /// A platform, a store of it, or a dataset of that.
 #[derive(Debug, Args)]
 pub(crate) struct ScopeArguments {

@@ -131,6 +131,14 @@ pub enum Error {
         /// What to do.
         remedy: String,
     },
+    /// What was asked for cannot be done as things are; nothing was changed.
+    #[error("{what}")]
+    Obstacle {
+        /// What stands against it.
+        what: String,
+        /// What to do.
+        remedy: String,
+    },
     /// Staged rows of which nobody knows what came first. A new snapshot behind them supersedes them.
     #[error("{what}")]
     Unordered {

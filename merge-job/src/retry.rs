@@ -48,6 +48,7 @@ pub fn disposition(error: &Error) -> Disposition {
         | Error::Publish(_)
         | Error::Shape { .. }
         | Error::Staged { .. }
+        | Error::Obstacle { .. }
         | Error::Unordered { .. }
         | Error::Truncated { .. }
         | Error::Missing { .. }
@@ -100,6 +101,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Publish(_)
         | Error::Shape { .. }
         | Error::Staged { .. }
+        | Error::Obstacle { .. }
         | Error::Unordered { .. }
         | Error::Truncated { .. }
         | Error::Missing { .. }
@@ -151,6 +153,7 @@ pub fn hint(error: &Error) -> String {
         Error::Publish(_) => "render the current model and publish that".to_owned(),
         Error::Shape { remedy, .. }
         | Error::Staged { remedy, .. }
+        | Error::Obstacle { remedy, .. }
         | Error::Truncated { remedy, .. }
         | Error::Unordered { remedy, .. }
         | Error::Missing { remedy, .. } => remedy.clone(),

@@ -7,22 +7,15 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::table_migration::{self, Scope};
 use milepost_merge_job::tables::Patience;
 
-use super::Format;
+use super::{Format, StoreArguments};
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  merge-job migrate-tables --platform main --store shop\n  merge-job migrate-tables --platform main --store shop --dataset customers --execute 3f1c9a5e8b7d2046\n  merge-job migrate-tables --platform main --store shop --dataset customers --drop-history"
 )]
 pub(crate) struct MigrateTablesArguments {
-    /// The platform
-    #[arg(long)]
-    platform: String,
-    /// The store
-    #[arg(long)]
-    store: String,
-    /// Only this dataset of the store
-    #[arg(long)]
-    dataset: Option<String>,
+    #[command(flatten)]
+    of: StoreArguments,
     /// Do it, if the plan is still the one with this digest; without this the plan is printed and nothing is changed
     #[arg(long, value_name = "DIGEST")]
     execute: Option<String>,
@@ -39,9 +32,9 @@ impl MigrateTablesArguments {
     pub(crate) async fn run(self) -> Result<(String, Outcome), Error> {
         let config = database::config_from_environment(None)?;
         let scope = Scope {
-            platform: self.platform,
-            store: self.store,
-            dataset: self.dataset,
+            platform: self.of.platform,
+            store: self.of.store,
+            dataset: self.of.dataset,
             drop_history: self.drop_history,
         };
         let (plan, done) = match &self.execute {

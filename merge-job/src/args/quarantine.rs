@@ -6,7 +6,7 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::quarantine::{self, Scope};
 use milepost_merge_job::session::Session;
 
-use super::{Format, ScopeArguments, confirmation};
+use super::{Format, ScopeArguments, StoreArguments, confirmation};
 
 #[derive(Debug, Args)]
 pub(crate) struct QuarantineArguments {
@@ -44,15 +44,8 @@ struct ListArguments {
     after_help = "Examples:\n  merge-job quarantine replay --platform main --store shop          # what would be tried\n  merge-job quarantine replay --platform main --store shop --yes\n  merge-job quarantine replay --platform main --store shop --id 17 --id 18 --yes"
 )]
 struct ReplayArguments {
-    /// The platform
-    #[arg(long)]
-    platform: String,
-    /// The store
-    #[arg(long)]
-    store: String,
-    /// Only this dataset of the store
-    #[arg(long)]
-    dataset: Option<String>,
+    #[command(flatten)]
+    of: StoreArguments,
     /// Only this entry and the others of its key; may be given more than once
     #[arg(long = "id", value_name = "N")]
     ids: Vec<i64>,
@@ -117,9 +110,9 @@ impl QuarantineArguments {
             }
             QuarantineCommand::Replay(own) => {
                 let scope = Scope {
-                    platform: own.platform,
-                    store: Some(own.store),
-                    dataset: own.dataset,
+                    platform: own.of.platform,
+                    store: Some(own.of.store),
+                    dataset: own.of.dataset,
                     ids: Some(own.ids).filter(|ids| !ids.is_empty()),
                 };
                 quarantine::replay(&config, &scope, confirmation(own.yes)).await

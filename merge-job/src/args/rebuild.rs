@@ -5,22 +5,15 @@ use milepost_merge_job::database;
 use milepost_merge_job::error::Error;
 use milepost_merge_job::rebuild::{self, Origin, Request};
 
-use super::confirmation;
+use super::{StoreArguments, confirmation};
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  merge-job rebuild --platform main --store shop --dataset customers --from source          # what would be done\n  merge-job rebuild --platform main --store shop --dataset customers --from source --yes\n  merge-job rebuild --platform main --store shop --dataset customers --from staging --yes"
 )]
 pub(crate) struct RebuildArguments {
-    /// The platform
-    #[arg(long)]
-    platform: String,
-    /// The store
-    #[arg(long)]
-    store: String,
-    /// Only this dataset of the store
-    #[arg(long)]
-    dataset: Option<String>,
+    #[command(flatten)]
+    of: StoreArguments,
     /// From where the rows of the new table come
     #[arg(long = "from", value_enum)]
     origin: From,
@@ -43,9 +36,9 @@ impl RebuildArguments {
     pub(crate) async fn run(self) -> Result<String, Error> {
         let config = database::config_from_environment(None)?;
         let request = Request {
-            platform: self.platform,
-            store: self.store,
-            dataset: self.dataset,
+            platform: self.of.platform,
+            store: self.of.store,
+            dataset: self.of.dataset,
             origin: match self.origin {
                 From::Staging => Origin::Staging,
                 From::Source => Origin::Source,

@@ -173,7 +173,7 @@ async fn refuse_kept(session: &Session, dataset: &DatasetSpec) -> Result<(), Err
         return Ok(());
     };
     let name = table.quoted();
-    Err(Error::Staged {
+    Err(Error::Obstacle {
         what: format!(
             "table `{table}`, which a rebuild kept aside, may have these rows, be it under another key; nothing was erased"
         ),

@@ -14,7 +14,7 @@ use crate::rebuild::staged::Staged;
 use crate::session::{Bound, Session};
 use crate::sql;
 use crate::tables::mark::PREFIX;
-use crate::tables::{self, Catalog, Change, Migration, Object, shape};
+use crate::tables::{self, Catalog, Change, Migration, Object, Refusal, shape};
 
 /// What was found. It can be made anew: all that stands against it is an error of [`Found::read`].
 #[derive(Debug)]
@@ -92,7 +92,9 @@ impl Found {
         }
         let members = members(session, dataset).await?;
         refuse_what_is_not_ours(dataset, &members)?;
-        refuse_strangers(&strangers(session, dataset, &members).await?, dataset)?;
+        if let Some(refusal) = stranger(&strangers(session, dataset, &members).await?, dataset) {
+            return Err(refusal.into_obstacle());
+        }
         let staged = match origin {
             Origin::Source => None,
             Origin::Staging => Some(Staged::read(session, stream, place, positions).await?),
@@ -309,7 +311,19 @@ async fn strangers(
     Ok(rows.iter().map(stranger).collect())
 }
 
-fn refuse_strangers(strangers: &[Stranger], dataset: &DatasetSpec) -> Result<(), Error> {
+/// What depends on a table that is about to be another one, if anything does.
+pub(crate) async fn what_depends(
+    session: &Session,
+    dataset: &DatasetSpec,
+) -> Result<Option<Refusal>, Error> {
+    let members = members(session, dataset).await?;
+    Ok(stranger(
+        &strangers(session, dataset, &members).await?,
+        dataset,
+    ))
+}
+
+fn stranger(strangers: &[Stranger], dataset: &DatasetSpec) -> Option<Refusal> {
     let named = |wanted: bool| {
         let own = strangers
             .iter()
@@ -318,33 +332,22 @@ fn refuse_strangers(strangers: &[Stranger], dataset: &DatasetSpec) -> Result<(),
         names.join(", ")
     };
     let (theirs, ours) = (named(false), named(true));
-    let (names, remedy) = if !theirs.is_empty() {
-        (
-            theirs,
-            "drop it, do this again, then make it anew: it would stay with the table that is there now",
-        )
-    } else if ours.is_empty() {
-        return Ok(());
-    } else {
-        (
+    let (names, remedy) = match (theirs.as_str(), ours.as_str()) {
+        ("", "") => return None,
+        ("", ours) => (
             ours,
             "no published stream has it any more: `merge-job reconcile-views` drops it",
-        )
+        ),
+        (theirs, _) => (
+            theirs,
+            "drop it, do this again, then make it anew: it would stay with the table that is there now",
+        ),
     };
-    Err(Error::Shape {
-        table: format!("table `{}`", dataset.merge),
+    Some(Refusal {
+        object: Object::Table(dataset.merge.clone()),
         difference: format!("something depends on it that is not in its plan: {names}"),
         remedy: remedy.to_owned(),
     })
-}
-
-/// Refuses what depends on a table that is about to be another one.
-pub(crate) async fn refuse_what_depends(
-    session: &Session,
-    dataset: &DatasetSpec,
-) -> Result<(), Error> {
-    let members = members(session, dataset).await?;
-    refuse_strangers(&strangers(session, dataset, &members).await?, dataset)
 }
 
 /// Names in the schema that look like those of kept tables, of tables and of types: a table takes both.

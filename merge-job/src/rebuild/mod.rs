@@ -55,7 +55,7 @@ pub struct Request {
 ///
 /// # Errors
 /// [`Error::UnknownStream`] if the scope has no published stream; [`Error::Usage`] if that cannot be done with a dataset;
-/// [`Error::Staged`] or [`Error::Shape`] if something stands against it; [`Error::Held`] if a merge of the stream runs.
+/// [`Error::Staged`], [`Error::Shape`] or [`Error::Obstacle`] if something stands against it; [`Error::Held`] if a merge of the stream runs.
 /// Streams before that one are done.
 pub async fn rebuild(
     config: &Config,
@@ -182,10 +182,10 @@ fn told(error: Error, stream: &Stream, patience: &Patience) -> Error {
     if error.sqlstate() != Some("55P03") {
         return error;
     }
-    Error::Shape {
-        table: format!("stream `{}`", stream.spec.stream),
-        difference: format!(
-            "the rebuild waited for whoever uses a table or view, {} times {} s, in vain; nothing was changed",
+    Error::Obstacle {
+        what: format!(
+            "the rebuild of stream `{}` waited for whoever uses a table or view, {} times {} s, in vain; nothing was changed",
+            stream.spec.stream,
             patience.attempts,
             patience.lock_timeout.as_secs_f32()
         ),

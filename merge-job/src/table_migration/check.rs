@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::rebuild::found;
 use crate::session::Session;
 use crate::sql;
-use crate::tables::{Conversion, Kept, Object, Refusal, Retype};
+use crate::tables::{Conversion, Kept, Refusal, Retype};
 
 use super::plan::Plan;
 
@@ -111,16 +111,8 @@ pub(super) async fn plan(session: &Session, plan: &mut Plan) -> Result<(), Error
             plan.checked.push(column(session, retype).await?);
         }
         if let Some(conversion) = own.conversion {
-            match found::refuse_what_depends(session, &own.spec).await {
-                Err(Error::Shape {
-                    difference, remedy, ..
-                }) => plan.refusals.push(Refusal {
-                    object: Object::Table(own.spec.merge.clone()),
-                    difference,
-                    remedy,
-                }),
-                depends => depends?,
-            }
+            let depends = found::what_depends(session, &own.spec).await?;
+            plan.refusals.extend(depends);
             let converted = converted(session, &own.spec.merge, conversion).await?;
             plan.converted.push(converted);
         }

@@ -60,10 +60,10 @@ pub(super) async fn dataset(
             return Err(explained(error, own));
         }
         if attempt >= patience.attempts {
-            return Err(Error::Shape {
-                table: format!("dataset `{}`", own.dataset),
-                difference: format!(
-                    "its migration waited for whoever uses its tables, {attempt} times {} s, in vain; nothing was changed",
+            return Err(Error::Obstacle {
+                what: format!(
+                    "the migration of dataset `{}` waited for whoever uses its tables, {attempt} times {} s, in vain; nothing was changed",
+                    own.dataset,
                     patience.lock_timeout.as_secs_f32()
                 ),
                 remedy: "end the transaction that stands against it (pg_locks, pg_stat_activity: often one that is idle in transaction), then execute it again"
@@ -119,11 +119,13 @@ async fn attempt_once(
     fault("migrate-check");
     for retype in &own.retypes {
         if let Some(obstacle) = check::column(session, retype).await?.obstacle() {
-            return Err(obstacle.into());
+            return Err(obstacle.into_obstacle());
         }
     }
-    if own.conversion.is_some() {
-        found::refuse_what_depends(session, &own.spec).await?;
+    if own.conversion.is_some()
+        && let Some(refusal) = found::what_depends(session, &own.spec).await?
+    {
+        return Err(refusal.into_obstacle());
     }
     let batch = Bare::next(session, &stream, &own.dataset).await?;
     fault("migrate-alter");
@@ -197,9 +199,12 @@ fn explained(error: Error, own: &DatasetPlan) -> Error {
     if error.sqlstate() != Some("42501") {
         return error;
     }
-    Error::Shape {
-        table: format!("dataset `{}`", own.dataset),
-        difference: format!("{}; nothing was changed", error.chain()),
+    Error::Obstacle {
+        what: format!(
+            "dataset `{}` cannot be migrated: {}; nothing was changed",
+            own.dataset,
+            error.chain()
+        ),
         remedy: "make the job's role the owner of the dataset's tables and views (`alter table … owner to …`), or grant it the role that owns them"
             .to_owned(),
     }

@@ -81,7 +81,7 @@ pub async fn execute(
         return Err(refusal.clone().into());
     }
     if let Some(refusal) = plan.kept_history() {
-        return Err(refusal.into());
+        return Err(refusal.into_obstacle());
     }
     if plan.digest() != digest {
         return Err(plan.is_another());

@@ -270,7 +270,7 @@ select jsonb_build_object(
       'columns', (select coalesce(jsonb_agg(jsonb_build_object(
                       'name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
                       'filled', a.atthasdef or a.attidentity <> '', 'generated', a.attgenerated <> '',
-                      'pinned', exists (select from pg_inherits i
+                      'pinned', c.relkind = 'p' and exists (select from pg_inherits i
                                           join pg_constraint k on k.conrelid = i.inhrelid and k.contype = 'n' and k.conislocal
                                           join pg_attribute b on b.attrelid = i.inhrelid and b.attnum = any(k.conkey)
                                          where i.inhparent = c.oid and k.coninhcount > 0 and b.attname = a.attname))

@@ -211,6 +211,16 @@ impl Change {
     }
 }
 
+impl Refusal {
+    /// The error of a migration that it stands against: no table is other than it should be.
+    pub(crate) fn into_obstacle(self) -> Error {
+        Error::Obstacle {
+            what: format!("{}: {}; nothing was changed", self.object, self.difference),
+            remedy: self.remedy,
+        }
+    }
+}
+
 impl From<Refusal> for Error {
     fn from(
         Refusal {

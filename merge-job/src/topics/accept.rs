@@ -225,7 +225,7 @@ impl<'a> Own<'a> {
                 counted(open, "row", "rows"),
                 if open == 1 { "is" } else { "are" },
             );
-            return Err(Error::Staged {
+            return Err(Error::Obstacle {
                 what: format!("{rows} of {place} {are} in open quarantine"),
                 remedy: "replay or discard them first: `merge-job quarantine list`".to_owned(),
             });

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::session::{Bound, Session};
 use crate::tables;
 
-/// So many pages are read in one transaction: 8 MB, about a tenth of a second.
+/// So many pages are read in one transaction, 8 MB, so that none is long.
 const PAGES: i64 = 1024;
 /// Who keeps versions for longer than this keeps them for ever.
 const CENTURY: u64 = 100 * 366 * 24 * 60 * 60;

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::session::{Bound, Session};
 use crate::staging::generation::Generation;
 
-/// So many rows are looked at in one transaction: about a tenth of a second.
+/// So many rows are looked at in one transaction, so that none is long.
 const CHUNK: i64 = 10_000;
 /// The longest time that rows may be kept. Clocks know no more.
 const CENTURY: u64 = 100 * 366 * 24 * 60 * 60;
