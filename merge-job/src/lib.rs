@@ -11,6 +11,7 @@
 pub mod batch;
 mod confirmation;
 pub mod control;
+mod count;
 pub mod database;
 pub mod ddl;
 pub mod erase;

@@ -9,7 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::batch::bare::{self, Bare};
 use crate::batch::{Batch, Open, open};
-use crate::control::stream::Stream;
+use crate::control::stream::{self, Stream};
 use crate::erase::found::Found;
 use crate::erase::key::Keys;
 use crate::erase::statement::Place;
@@ -255,11 +255,7 @@ impl Request<'_> {
         let Error::LostErasure { id, .. } = error else {
             return Err(error);
         };
-        let wait = format!(
-            "begin; set local lock_timeout = '60s'; select from milepost.streams where id = {} for no key update",
-            self.stream.id
-        );
-        session.script("wait for the stream", &wait).await?;
+        stream::wait(session, self.stream).await?;
         let rows = session
             .query(
                 "see whether the erasure was committed",

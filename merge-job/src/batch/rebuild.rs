@@ -9,7 +9,7 @@ use milepost_job_spec::IMAGE_TOPIC;
 use tokio_postgres::types::Type;
 
 use crate::batch::{Applied, Batch, Counts, Cut, Open, bare, open, record};
-use crate::control::stream::Stream;
+use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::quarantine::entry;
 use crate::rebuild::found::Found;
@@ -227,13 +227,7 @@ pub(crate) async fn is_committed(
     stream: &Stream,
     plans: &[Plan],
 ) -> Result<bool, Error> {
-    let lock = format!(
-        "begin; set local lock_timeout = '60s'; select from milepost.streams where id = {} for no key update",
-        stream.id
-    );
-    session
-        .script("wait for the end of the batch", &lock)
-        .await?;
+    stream::wait(session, stream).await?;
     let told = plans.first().map(Plan::told);
     let key = &stream.spec.stream;
     let rows = session

@@ -140,6 +140,19 @@ pub async fn hold(session: &Session, stream: &Stream) -> Result<(), Error> {
         .map_err(|error| held(error, stream))
 }
 
+/// Begins a transaction that holds the control row of a stream, and waits for it: a batch whose COMMIT got no answer may be at
+/// it still.
+///
+/// # Errors
+/// [`Error::Sql`] if it is not free within a minute.
+pub(crate) async fn wait(session: &Session, stream: &Stream) -> Result<(), Error> {
+    let lock = format!(
+        "begin; set local lock_timeout = '60s'; select from milepost.streams where id = {} for no key update",
+        stream.id
+    );
+    session.script("wait for the stream", &lock).await.map(drop)
+}
+
 /// The statements that lock a stream for whatever changes its tables or its progress: its control row, and the rows of its
 /// datasets, because a store that becomes one stream, or ceases to be one, has two control rows for a while.
 ///

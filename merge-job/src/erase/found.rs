@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use tokio_postgres::Row;
 
+use crate::count::counted;
 use crate::erase::statement::Place;
 
 /// How much is found, or was removed.
@@ -102,9 +103,4 @@ impl Found {
         );
         text
     }
-}
-
-/// `1 row`, `2 rows`.
-pub(crate) fn counted(count: i64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use crate::count;
 use crate::error::Error;
 use crate::quarantine::scope::{OPEN, Scope};
 use crate::session::Session;
@@ -38,6 +39,5 @@ pub(super) async fn plan(session: &Session, scope: &Scope, verb: &str) -> Result
 
 /// `1 entry`, `2 entries`.
 pub(super) fn counted(count: i64) -> String {
-    let noun = if count == 1 { "entry" } else { "entries" };
-    format!("{count} {noun}")
+    count::counted(count, "entry", "entries")
 }

@@ -192,9 +192,9 @@ fn is_of_values(code: &str) -> bool {
 async fn size(session: &Session, retype: &Retype) -> Result<(i64, i64), Error> {
     let sql = format!(
         "select (select count(*) from {}) as rows,\n       \
-                (select coalesce(sum(pg_total_relation_size(relid)), 0)::bigint from pg_partition_tree({}::regclass)) as bytes",
+                (select coalesce(sum(pg_total_relation_size(t.relid))::bigint, pg_total_relation_size({own})) from pg_partition_tree({own}) t) as bytes",
         retype.table.quoted(),
-        sql::literal(&retype.table.quoted())
+        own = format_args!("{}::regclass", sql::literal(&retype.table.quoted()))
     );
     let found = session.query("measure a table", &sql, &[]).await?;
     Ok(found

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::check::{Checked, Converted, Values};
 use super::plan::{DatasetPlan, Plan};
+use crate::count::counted;
 use crate::tables::Conversion;
 
 impl Plan {
@@ -28,7 +29,7 @@ impl Plan {
         } else {
             let _ = write!(
                 text,
-                "while it runs, batches, the sink and, to its end, readers of these tables wait\n\
+                "while it runs batches end with 75; readers of these tables wait, and the sink where its table is cast\n\
                  nothing was changed; to do it: {} --execute {}\n",
                 self.command,
                 self.digest()
@@ -82,10 +83,10 @@ impl DatasetPlan {
         for found in self.found(&plan.checked) {
             let _ = writeln!(
                 text,
-                "  rewrites `{}` for column `{}`: {} rows, {} bytes{}",
+                "  rewrites `{}` for column `{}`: {}, {} bytes{}",
                 found.retype.table,
                 found.retype.column,
-                found.rows,
+                counted(found.rows, "row", "rows"),
                 found.bytes,
                 match found.values {
                     Values::Survive => ", every value stays what it is",
@@ -94,7 +95,7 @@ impl DatasetPlan {
             );
         }
         for found in self.converted(plan) {
-            let (table, live) = (&found.table, counted(found.live, "row"));
+            let (table, live) = (&found.table, counted(found.live, "row", "rows"));
             let _ = match found.conversion {
                 Conversion::ToMilestoned => writeln!(
                     text,
@@ -103,7 +104,7 @@ impl DatasetPlan {
                 Conversion::ToLiveOnly => writeln!(
                     text,
                     "  drops {} of `{table}` for ever; its {live} that are live stay",
-                    counted(found.closed, "closed version")
+                    counted(found.closed, "closed version", "closed versions")
                 ),
             };
         }
@@ -158,8 +159,4 @@ impl DatasetPlan {
             .iter()
             .filter(|found| self.retypes.contains(&found.retype))
     }
-}
-
-fn counted(count: i64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }

@@ -9,6 +9,7 @@ use tokio_postgres::types::Type;
 
 use crate::Confirmation;
 use crate::control::stream::{self, Stream};
+use crate::count::counted;
 use crate::error::Error;
 use crate::quarantine::entry;
 use crate::session::{Bound, Session};
@@ -290,8 +291,4 @@ impl<'a> Own<'a> {
 struct Old {
     staged: i64,
     closed: i64,
-}
-
-fn counted(count: i64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
 }

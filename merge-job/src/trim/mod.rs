@@ -17,6 +17,7 @@ use milepost_job_spec::{StreamKey, TableRef};
 use tokio_postgres::types::Type;
 
 use crate::control::stream::{self, Stream};
+use crate::count::counted;
 use crate::error::Error;
 use crate::migrate;
 use crate::session::Session;
@@ -113,18 +114,17 @@ impl fmt::Display for Trimmed {
             Mode::DryRun => "would be trimmed",
         };
         let tables = u64::try_from(self.tables.len()).unwrap_or(u64::MAX);
-        let (rows, tables) = (counted(self.removed(), "row"), counted(tables, "table"));
+        let (rows, tables) = (
+            counted(self.removed(), "row", "rows"),
+            counted(tables, "table", "tables"),
+        );
         write!(f, "{} {done}: {rows} of {tables}", self.what)?;
         for table in &self.tables {
-            let rows = counted(table.removed, "row");
+            let rows = counted(table.removed, "row", "rows");
             write!(f, "\n  {}: {rows}{}", table.table, table.note)?;
         }
         Ok(())
     }
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The published streams of the scope. One whose spec or tables cannot be read is a failure, and stops no other.

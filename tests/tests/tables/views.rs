@@ -4,6 +4,7 @@ use acceptance::{Cluster, Database, Job, publish_model, stage};
 use milepost_job_spec::Strategy;
 use milepost_simulator::History;
 
+use crate::migrate::{digest, migrate};
 use crate::{COLUMNS, MILESTONED, fill, ident, people, publish_ok, schema, verify};
 
 /// Counts what `risk` may do beyond its schema.
@@ -196,6 +197,45 @@ fn a_job_and_a_sink_work_with_the_least_rights() {
     assert_ne!(
         owner.value("select count(*) from risk.shop__people__as_of(now())"),
         "0"
+    );
+    owner.run("reset role");
+    let key = format!(
+        "id={}",
+        owner.value("select min(id) from main.shop__people")
+    );
+    let store = ["--platform", "main", "--store", "shop"];
+    for command in [
+        &["erase", "--dataset", "people", "--key", &key, "--yes"][..],
+        &["rebuild", "--from", "source", "--yes"],
+        &["reconcile-views"],
+    ] {
+        let scope = if command.len() > 1 { &store[..] } else { &[] };
+        Job::new(job.url())
+            .args([&command[..1], scope, &command[1..]].concat())
+            .succeed();
+    }
+    // Cast, and without history: what the sink may and the reader may stays.
+    let mut spec = people(
+        Strategy::LiveOnly,
+        &[("id", "bigint"), ("name", "character varying(5000)?")],
+    );
+    spec.datasets[0].views[0].role = ident(&reader);
+    let run = publish_model(&job, std::slice::from_ref(&spec), 2);
+    assert_eq!(run.code, 1, "{run}");
+    Job::new(job.url()).args(["reconcile-views"]).succeed();
+    let own = digest(&migrate(&job, &["--drop-history"]));
+    let run = migrate(&job, &["--drop-history", "--execute", &own]);
+    assert_eq!(run.code, 0, "{run}");
+    sink.run(
+        "insert into main_staging.shop__people (id, name, __op, __sequence, __lsn, __connect_topic, __connect_partition, __connect_offset)
+         select -7, 'new', 'c', '[\"99999999999\",\"99999999999\"]', 99999999999, __connect_topic, __connect_partition, __connect_offset + 1
+           from main_staging.shop__people order by __connect_offset desc limit 1",
+    );
+    Job::merge(job.url(), &spec).succeed();
+    owner.run(&format!("set role {reader}"));
+    assert_eq!(
+        owner.value("select name from risk.shop__people where id = -7"),
+        "new"
     );
 }
 
