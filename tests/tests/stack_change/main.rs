@@ -4,6 +4,7 @@ mod connectors;
 mod datasets;
 mod hostile;
 mod mariadb;
+mod tables;
 mod topics;
 
 use std::sync::atomic::{AtomicBool, Ordering};
