@@ -47,7 +47,7 @@ impl Fences {
             row.op,
             key.cloned(),
         );
-        // Whose key has a null is nobody known.
+        // A row whose key has a null, or a value that does not cast, is of no key.
         let is_known = key.is_some() || row.op == Op::Truncate;
         let again = !self.batch.insert(change) && is_known;
         match highest {

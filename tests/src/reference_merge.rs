@@ -11,7 +11,7 @@ use crate::filled::filled;
 use crate::quarantine::Quarantine;
 use crate::resnapshot::Snapshot;
 use crate::taken::{in_source_order, settle};
-use crate::version::{Counts, Event, Version, keeps_all, key_of};
+use crate::version::{Counts, Event, Version, keeps_all, key_of, known_key};
 use crate::version::{is_one_change, truncate};
 
 /// Topic, partition, row position.
@@ -45,7 +45,7 @@ impl Reference {
         let mut counts = Counts::default();
         let mut events: BTreeMap<Key, Vec<Event>> = BTreeMap::new();
         let last = std::mem::replace(&mut self.last, rows.last().map(|row| (*row).clone()));
-        let judge = |row: &&StagedRow| self.fences.judge(row, key_of(spec, row).as_ref());
+        let judge = |row: &&StagedRow| self.fences.judge(row, known_key(spec, row).as_ref());
         let mut standings: Vec<Standing> = rows.iter().map(judge).collect();
         settle(spec, &self.live, &self.fences, rows, &mut standings);
         for place in in_source_order(spec, &self.live, last.as_ref(), rows, &standings) {

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use milepost_job_spec::{DatasetSpec, Strategy, Versions};
-use milepost_simulator::{Image, Key, Op, StagedRow};
+use milepost_job_spec::{ColumnSpec, DatasetSpec, Strategy, Versions};
+use milepost_simulator::{Image, Key, Op, StagedRow, value};
 
 /// A version of a row; times in microseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,6 +150,14 @@ pub(crate) fn key_of(spec: &DatasetSpec, row: &StagedRow) -> Option<Key> {
     spec.key_columns()
         .map(|column| row.columns[place(column)?].clone())
         .collect()
+}
+
+/// The key of a row that the merge knows: none where a value does not cast either.
+pub(crate) fn known_key(spec: &DatasetSpec, row: &StagedRow) -> Option<Key> {
+    let casts = |(column, text): (&ColumnSpec, &String)| {
+        text != value::UNCASTABLE || column.merge_type == "text"
+    };
+    key_of(spec, row).filter(|key| spec.key_columns().zip(key).all(casts))
 }
 
 /// Where the row stands in its topic, as quarantine keeps it.
