@@ -63,6 +63,7 @@ pub(crate) fn spec(schema: &str, strategy: Strategy) -> StreamSpec {
             dataset: Some("customers".to_owned()),
         },
         input: Input::Events,
+        origin: None,
         source: SourcePosition::Postgres,
         datasets: vec![DatasetSpec {
             name: "customers".to_owned(),

@@ -20,7 +20,7 @@ mod stream;
 pub use column::{ColumnSpec, Placeholder};
 pub use digest::Digest;
 pub use ident::{IdentError, MAX_IDENT_BYTES, PgIdent, TableRef};
-pub use input::{IMAGE_TOPIC, ImageSource, ImageSourceKind, Input};
+pub use input::{IMAGE_TOPIC, Input, Origin, SourceDatabase, SourceDatabaseKind};
 pub use outcome::Outcome;
 pub use plan::{
     CONTROL_SCHEMA, CONTROL_VERSION, DatabaseAddress, ModelVersion, PLATFORM_PLAN_VERSION,

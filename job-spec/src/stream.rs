@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::{
-    ColumnSpec, DatasetPolicy, Input, OnResnapshot, OnTruncate, PgIdent, SourcePosition, Strategy,
-    TableRef, milestone,
+    ColumnSpec, DatasetPolicy, Input, OnResnapshot, OnTruncate, Origin, PgIdent, SourcePosition,
+    Strategy, TableRef, milestone,
 };
 
 /// The version of the StreamSpec that this release writes; [`StreamSpec::from_json`] reads this one and those before.
 ///
-/// 2: input, policies of datasets, how long staged rows are kept, the strategy `append`.
-pub const STREAM_SPEC_VERSION: u32 = 2;
+/// 2: input, policies of datasets, how long staged rows are kept, the strategy `append`. 3: the origin of events.
+pub const STREAM_SPEC_VERSION: u32 = 3;
 
 /// Which batch stream: a dataset of a store, or a whole store as one transaction.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +47,9 @@ pub struct StreamSpec {
     /// Where staged rows come from.
     #[serde(skip_serializing_if = "Input::is_events", default)]
     pub input: Input,
+    /// Where those of events come from, if the merge job can read it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub origin: Option<Origin>,
     /// Where the source position stands in staged rows.
     pub source: SourcePosition,
     /// The datasets that are merged in one transaction, in name order.
@@ -78,7 +81,7 @@ pub struct DatasetSpec {
     /// The partition of closed rows of a milestoned table.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub closed: Option<TableRef>,
-    /// The table at the source, for streams that read it themselves: [`Input::Image`].
+    /// The table at the source, where the merge job can read it: [`Input::Image`], [`StreamSpec::origin`].
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub source_table: Option<TableRef>,
     /// How events become rows.
@@ -198,6 +201,9 @@ impl StreamSpec {
         if self.limits.max_rows == 0 {
             return fail("`max_rows` is 0".to_owned());
         }
+        if self.origin.is_some() && !self.input.is_events() {
+            return fail("it reads its source, so its events have no origin".to_owned());
+        }
         let own = self.source.staging_columns();
         for dataset in &self.datasets {
             let name = &dataset.name;
@@ -211,9 +217,10 @@ impl StreamSpec {
             {
                 return fail(format!("dataset `{name}` has strategy `append`, {what}"));
             }
-            if self.input.is_events() != dataset.source_table.is_none() {
+            let is_readable = !self.input.is_events() || self.origin.is_some();
+            if is_readable != dataset.source_table.is_some() {
                 return fail(format!(
-                    "dataset `{name}` names its table at the source where the stream reads it, and only there"
+                    "dataset `{name}` names its table at the source where the stream has one, and only there"
                 ));
             }
             for (what, names) in [
@@ -336,6 +343,19 @@ mod tests {
     fn a_dataset_without_a_key_is_appended() {
         let spec = append("clicks", "clicks").expect("it contradicts nothing");
         assert!(spec.datasets[0].strategy.is_append());
+    }
+
+    #[test]
+    fn a_source_that_can_be_read_has_a_name_for_every_table() {
+        let origin = r#""source": "postgres", "origin": {"slot": "s", "database": {"kind": "postgres", "host": "h", "port": 5432,
+            "database": "d", "user_variable": "U", "password_variable": "P"}}"#;
+        let error = append(r#""source": "postgres""#, origin).expect_err("no table");
+        assert!(
+            error
+                .to_string()
+                .contains("names its table at the source where the stream has one"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -4,6 +4,7 @@ pub(crate) mod erase;
 pub(crate) mod migrate_tables;
 pub(crate) mod quarantine;
 pub(crate) mod rebuild;
+pub(crate) mod resync;
 pub(crate) mod topics;
 pub(crate) mod trim;
 
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use milepost_merge_job::Confirmation;
+use milepost_merge_job::compare::DEFAULT_SETTLE;
 
 /// Merges staged change events into live-only, milestoned and appended tables of a Postgres.
 #[derive(Debug, Parser)]
@@ -26,13 +28,13 @@ Environment:
   MILEPOST_DATABASE_URL    postgres://user:password@host:port/database; overrides all others
   MILEPOST_DATABASE_HOST, _PORT, _NAME, _USER_VARIABLE, _PASSWORD_VARIABLE
                            what the rendered DAG sets; the last two name the credential's variables
-  MILEPOST_SOURCE_URL      where a source is whose tables are read (`sql-snapshot`); overrides the spec
+  MILEPOST_SOURCE_URL      where a source is whose tables are read or compared; overrides the spec
   RUST_LOG                 what is logged to stderr: error, warn (default), info, debug
   MILEPOST_LOG_FORMAT      json for one JSON object per line
 
 Exit codes:
   0 done   1 findings or a failed merge   2 usage or configuration
-  3 the database, or a source whose tables are read, cannot be reached
+  3 the database, or a source whose tables are read or compared, cannot be reached
   75 another run holds the stream   76 stopped by a signal with work left   101 a defect of ours";
 
 #[derive(Debug, Subcommand)]
@@ -44,7 +46,7 @@ pub(crate) enum Command {
     Publish(PublishArguments),
     /// Merge what is staged for one stream, batch by batch, until it is caught up
     Merge(MergeArguments),
-    /// Prove the invariants of merged rows and of the control rows
+    /// Prove the invariants of merged rows and of the control rows; compare rows with their source
     Verify(VerifyArguments),
     /// Make the views of all workspaces what the published plans say, and drop those that nobody wants
     ReconcileViews(ReconcileViewsArguments),
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Quarantine(quarantine::QuarantineArguments),
     /// Keep a merge table aside and make it anew as its spec says, filled from staging or the source
     Rebuild(rebuild::RebuildArguments),
+    /// Plan, then make, rows that have diverged from their source equal to it
+    Resync(resync::ResyncArguments),
     /// List topic partitions, or say what one is that a stream does not recognise
     Topics(topics::TopicsArguments),
     /// Remove staged rows that were merged long enough ago, while merges go on
@@ -125,7 +129,7 @@ pub(crate) enum TruncatePolicy {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  merge-job verify --platform main\n  merge-job verify --platform main --store shop --dataset customers --format json"
+    after_help = "Examples:\n  merge-job verify --platform main\n  merge-job verify --platform main --store shop --dataset customers --format json\n  merge-job verify --platform main --store shop --source"
 )]
 pub(crate) struct VerifyArguments {
     #[command(flatten)]
@@ -136,6 +140,17 @@ pub(crate) struct VerifyArguments {
     /// Print up to three keys per finding; keys are values of rows
     #[arg(long)]
     pub(crate) show_keys: bool,
+    /// Compare rows with the source too: that of the published spec, or MILEPOST_SOURCE_URL
+    #[arg(long, requires = "store")]
+    pub(crate) source: bool,
+    /// Seconds for which a row has to differ, in the same way, to be no lag
+    #[arg(long, value_name = "SECONDS", requires = "source", default_value_t = settle())]
+    pub(crate) settle: u64,
+}
+
+/// The default of `--settle`.
+pub(crate) const fn settle() -> u64 {
+    DEFAULT_SETTLE.as_secs()
 }
 
 /// A store, or a dataset of it.

@@ -5,7 +5,7 @@ use std::str::FromStr as _;
 use milepost_job_spec::environment::{
     HOST, NAME, PASSWORD_VARIABLE, PORT, SOURCE_URL, URL, USER_VARIABLE,
 };
-use milepost_job_spec::{DatabaseAddress, ImageSource, ImageSourceKind};
+use milepost_job_spec::{DatabaseAddress, SourceDatabase, SourceDatabaseKind};
 use tokio_postgres::Config;
 
 use crate::error::Error;
@@ -36,17 +36,22 @@ pub fn config_from_environment(plan: Option<&DatabaseAddress>) -> Result<Config,
     config(&address, URL)
 }
 
-/// The connection to a source whose tables are read: [`SOURCE_URL`], else the address of the spec, with user and password
-/// from the variables that it names.
+/// The connection to a source whose tables are read: [`SOURCE_URL`], else the address of the spec, if it has one, with user and
+/// password from the variables that it names.
 ///
 /// # Errors
 /// [`Error::Usage`] if a variable is not there or does not parse. Messages never repeat a value.
-pub(crate) fn source_from_environment(source: &ImageSource) -> Result<Config, Error> {
-    match source.kind {
-        ImageSourceKind::Postgres => {}
-    }
+pub(crate) fn source_from_environment(source: Option<&SourceDatabase>) -> Result<Config, Error> {
     if let Some(config) = url(SOURCE_URL)? {
         return Ok(config);
+    }
+    let Some(source) = source else {
+        return Err(Error::Usage(format!(
+            "the stream's spec does not say where its source is: set {SOURCE_URL}=postgres://user:password@host:port/database"
+        )));
+    };
+    match source.kind {
+        SourceDatabaseKind::Postgres => {}
     }
     let address = DatabaseAddress {
         host: source.host.clone(),

@@ -6,9 +6,10 @@
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
 //! [`table_migration`] changes tables that a publish may not; [`rebuild`] makes a merge table anew; [`topics`] tells topics that
 //! were made again; [`trim`] removes what was kept long enough and [`erase`] every row of a key; [`verify`] proves the
-//! invariants; [`retry`] decides what follows from an error.
+//! invariants, [`compare`] holds rows against their source, and [`resync`] makes them equal; [`retry`] decides what follows from an error.
 
 pub mod batch;
+pub mod compare;
 mod confirmation;
 pub mod control;
 mod count;
@@ -23,6 +24,7 @@ pub mod publish;
 pub mod quarantine;
 pub mod rebuild;
 pub mod reconcile_views;
+pub mod resync;
 pub mod retry;
 mod run;
 pub mod secret;

@@ -2,6 +2,7 @@
 
 mod args;
 
+use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -50,7 +51,7 @@ fn run(command: Command) -> Result<Outcome, Error> {
         Command::Migrate => runtime.block_on(migrate()),
         Command::Publish(arguments) => runtime.block_on(publish(&arguments)),
         Command::Merge(arguments) => runtime.block_on(merge(arguments)),
-        Command::Verify(arguments) => runtime.block_on(verify(arguments)),
+        Command::Verify(arguments) => runtime.block_on(until_stopped(verify(arguments))),
         Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
         Command::MigrateTables(arguments) => {
             let (text, outcome) = runtime.block_on(arguments.run())?;
@@ -59,6 +60,11 @@ fn run(command: Command) -> Result<Outcome, Error> {
         }
         Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::Rebuild(arguments) => print(&runtime.block_on(arguments.run())?),
+        Command::Resync(arguments) => {
+            let (text, outcome) = runtime.block_on(until_stopped(arguments.run()))?;
+            print(&text)?;
+            Ok(outcome)
+        }
         Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
         Command::TrimStaging(arguments) => runtime.block_on(trim_staging(arguments)),
         Command::TrimHistory(arguments) => runtime.block_on(trim_history(arguments)),
@@ -150,6 +156,15 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
     print(&format!("{summary}\n"))
 }
 
+/// The same, until a signal comes: the connection closes then, and what it had begun is rolled back.
+async fn until_stopped<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        () = stopped() => Err(Error::Stopped),
+        ended = work => ended,
+    }
+}
+
 /// Ready when Airflow, Kubernetes or a person at the terminal asks us to stop.
 async fn stopped() {
     use tokio::signal::unix::{SignalKind, signal};
@@ -175,6 +190,8 @@ async fn verify(arguments: VerifyArguments) -> Result<Outcome, Error> {
             },
         format,
         show_keys,
+        source,
+        settle,
     } = arguments;
     let session = Session::connect(&database::config_from_environment(None)?).await?;
     let scope = Scope {
@@ -183,15 +200,19 @@ async fn verify(arguments: VerifyArguments) -> Result<Outcome, Error> {
         dataset,
         show_keys,
     };
-    let report = verify::verify(&session, &scope).await?;
+    let mut report = verify::verify(&session, &scope).await?;
+    if source {
+        let settle = std::time::Duration::from_secs(settle);
+        verify::with_source(&session, &scope, settle, &mut report).await?;
+    }
     print(&match format {
         Format::Human => report.to_text(),
         Format::Json => report.to_json(),
     })?;
-    Ok(if report.findings.is_empty() {
-        Outcome::Done
-    } else {
+    Ok(if report.has_errors() {
         Outcome::Findings
+    } else {
+        Outcome::Done
     })
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use milepost_job_spec::{Digest, ImageSource, Input, OnTruncate, StreamKey, StreamSpec};
+use milepost_job_spec::{Digest, Input, OnTruncate, SourceDatabase, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
@@ -120,8 +120,8 @@ impl Running {
         Ok(session)
     }
 
-    async fn connect_to_source(&self, source: &ImageSource) -> Result<Source, Error> {
-        let source = Source::connect(source).await?;
+    async fn connect_to_source(&self, source: &SourceDatabase) -> Result<Source, Error> {
+        let source = Source::connect(Some(source)).await?;
         *locked(&self.source) = Some(source.cancel());
         Ok(source)
     }

@@ -52,6 +52,7 @@ fn spec() -> StreamSpec {
             dataset: None,
         },
         input: Input::Events,
+        origin: None,
         source: SourcePosition::Postgres,
         datasets: vec![
             dataset(

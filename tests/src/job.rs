@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use milepost_job_spec::{
@@ -30,6 +30,42 @@ pub struct Run {
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "exit {}\n{}{}", self.code, self.stdout, self.stderr)
+    }
+}
+
+impl Run {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub struct Running(Child);
+
+impl Running {
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn wait(self) -> Run {
+        Run::of(&self.0.wait_with_output().expect("it was started"))
+    }
+
+    /// Asks it to stop, as Kubernetes does, and waits for its end.
+    ///
+    /// # Panics
+    /// If the process is gone.
+    #[must_use]
+    pub fn terminate(self) -> Run {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
+        assert!(asked.is_ok_and(|status| status.success()), "it is there");
+        self.wait()
     }
 }
 
@@ -128,12 +164,7 @@ impl Job {
     /// If the binary cannot be started.
     #[must_use]
     pub fn run(mut self) -> Run {
-        let output = self.0.output().expect("merge-job was built");
-        Run {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        Run::of(&self.0.output().expect("merge-job was built"))
     }
 
     /// Starts it and does not wait.
@@ -147,6 +178,16 @@ impl Job {
             .stderr(Stdio::piped())
             .spawn()
             .expect("merge-job was built")
+    }
+
+    /// Starts it, to be waited for.
+    ///
+    /// # Panics
+    /// If the binary cannot be started.
+    #[must_use]
+    pub fn start(mut self) -> Running {
+        self.0.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Running(self.0.spawn().expect("merge-job was built"))
     }
 
     /// Runs it and demands that it succeeds.

@@ -29,7 +29,7 @@ mod version;
 mod wire;
 
 pub use database::Database;
-pub use job::{Job, Run, binary, publish, publish_model, write_plan};
+pub use job::{Job, Run, Running, binary, publish, publish_model, write_plan};
 pub use mirror::Mirror;
 pub use pooler::Pooler;
 pub use postgres::Cluster;

@@ -83,6 +83,7 @@ pub fn stream(strategy: Strategy) -> StreamSpec {
             dataset: None,
         },
         input: Input::Events,
+        origin: None,
         source: SourcePosition::Postgres,
         datasets,
         transactions: None,

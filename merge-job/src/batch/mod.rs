@@ -23,8 +23,8 @@ mod prepare;
 pub mod rebuild;
 mod record;
 pub(crate) mod replay;
-
 mod resnapshot;
+pub mod resync;
 mod taken;
 mod truncate;
 mod unknown;

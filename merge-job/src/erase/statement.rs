@@ -9,6 +9,7 @@ use milepost_job_spec::{ColumnSpec, DatasetSpec, SourcePosition, TableRef};
 
 use crate::sql::{list, literal};
 use crate::staging::events::typed;
+use crate::staging::key_cast::{self, Origin};
 
 /// The keys: columns `c0`, `c1`, … in key order, typed as in the merge table.
 const KEYS: &str = "mp_erased";
@@ -20,68 +21,6 @@ const KEPT: &str = "mp_erased_kept";
 const ENTRIES: &str = "mp_erased_entries";
 /// The topic partitions that remember a row of the keys.
 const POSITIONS: &str = "mp_erased_positions";
-
-/// How a text becomes a value of the merge key.
-#[derive(Debug, Clone, Copy)]
-enum Origin {
-    /// A person gave it. It must be a value of the type as it stands: a cast that cuts or rounds would make it another key.
-    Given,
-    /// It is a value of the merge table.
-    Merged,
-    /// It is a value of the staging table.
-    Staged,
-}
-
-impl Origin {
-    const ALL: [Self; 3] = [Self::Given, Self::Merged, Self::Staged];
-
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Given => "given",
-            Self::Merged => "merged",
-            Self::Staged => "staged",
-        }
-    }
-
-    /// The call that casts `text` to the type of the key's column at this place.
-    fn cast(self, place: usize, text: &str) -> String {
-        format!("pg_temp.mp_{}_{place}({text})", self.name())
-    }
-
-    /// The body of that function.
-    fn body(self, column: &ColumnSpec) -> String {
-        let merge_type = &column.merge_type;
-        let value = match self {
-            Self::Given | Self::Merged => format!("v::{merge_type}"),
-            Self::Staged => typed(&format!("(v::{})", column.staging_type), column),
-        };
-        let refuse = match (self, without_modifier(merge_type)) {
-            (Self::Given, Some(base)) => {
-                format!("if v::{base} is distinct from {value} then return null; end if; ")
-            }
-            _ => String::new(),
-        };
-        format!(
-            "begin {refuse}return {value}; exception when data_exception or check_violation or not_null_violation then return null; end"
-        )
-    }
-}
-
-/// The type without its length or precision, where it has one: of a type that cuts or rounds, the one that does not.
-fn without_modifier(merge_type: &str) -> Option<String> {
-    // A parenthesis in a name is none of a modifier.
-    if merge_type.contains('"') {
-        return None;
-    }
-    let (before, rest) = merge_type.split_once('(')?;
-    let (_, after) = rest.split_once(')')?;
-    let base = match before {
-        "character" => "bpchar",
-        "bit" => "bit varying",
-        other => other,
-    };
-    Some(format!("{base}{after}"))
-}
 
 /// A dataset, as its keys are erased.
 #[derive(Debug, Clone, Copy)]
@@ -116,30 +55,13 @@ impl Place<'_> {
     /// The statements that make the functions.
     #[must_use]
     pub fn create_casts(&self) -> String {
-        let mut statements = Vec::new();
-        for (place, column) in self.columns() {
-            for origin in Origin::ALL {
-                statements.push(format!(
-                    "create function {}\n  returns {} language plpgsql stable strict as {}",
-                    origin.cast(place, "v text"),
-                    column.merge_type,
-                    literal(&origin.body(column))
-                ));
-            }
-        }
-        statements.join(";\n")
+        key_cast::create(self.dataset)
     }
 
     /// The statements that drop them: they would outlive the transaction, and behind PgBouncer the connection.
     #[must_use]
     pub fn drop_casts(&self) -> String {
-        let drop = |(place, _)| {
-            Origin::ALL.map(|origin| format!("drop function {}", origin.cast(place, "text")))
-        };
-        self.columns()
-            .flat_map(drop)
-            .collect::<Vec<_>>()
-            .join(";\n")
+        key_cast::drop(self.dataset)
     }
 
     /// The query for the first value of each column that is no value of its type: `$1`, `$2`, … the values of the columns.

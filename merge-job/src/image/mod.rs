@@ -14,4 +14,4 @@ mod source;
 mod table;
 
 pub use error::SourceError;
-pub(crate) use source::Source;
+pub(crate) use source::{Snapshot, Source};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use milepost_job_spec::{DatasetSpec, ImageSource};
+use milepost_job_spec::{DatasetSpec, SourceDatabase, TableRef};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Config, SimpleQueryRow};
 
@@ -30,11 +30,11 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    /// Connects.
+    /// Connects; without an address of the spec's to the one that the environment has.
     ///
     /// # Errors
     /// [`Error::Usage`] where the environment lacks the credential, [`SourceError`] where the server is not there or refuses.
-    pub(crate) async fn connect(source: &ImageSource) -> Result<Self, Error> {
+    pub(crate) async fn connect(source: Option<&SourceDatabase>) -> Result<Self, Error> {
         let config = database::source_from_environment(source)?;
         let session = Session::connect(&config)
             .await
@@ -162,7 +162,15 @@ impl Source {
         .into())
     }
 
-    async fn script(&self, label: &'static str, sql: &str) -> Result<Vec<SimpleQueryRow>, Error> {
+    /// Runs statements that take no values; returns their rows as text.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub(crate) async fn script(
+        &self,
+        label: &'static str,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryRow>, Error> {
         let asked = self.session.script(label, sql).await;
         asked.map_err(|error| self.failed(error))
     }
@@ -194,15 +202,28 @@ impl Snapshot<'_> {
     /// Copies the table of the dataset at this place into its temporary table at the platform; returns how many rows it has.
     ///
     /// # Errors
+    /// As [`Self::copy_where`].
+    pub(crate) async fn copy(&self, place: usize, platform: &Session) -> Result<u64, Error> {
+        let into = heap::copy_in(&self.datasets[place]);
+        self.copy_where(place, "true", &into, platform).await
+    }
+
+    /// Copies the rows `t` of a dataset's table of which the condition is true; `into` takes them in at the platform.
+    ///
+    /// # Errors
     /// [`SourceError`] for what fails at the source, [`Error::Sql`] for what fails at the platform, [`Error::Staged`] for
     /// text that the platform's database cannot hold.
-    pub(crate) async fn copy(&self, place: usize, platform: &Session) -> Result<u64, Error> {
+    pub(crate) async fn copy_where(
+        &self,
+        place: usize,
+        condition: &str,
+        into: &str,
+        platform: &Session,
+    ) -> Result<u64, Error> {
         let dataset = &self.datasets[place];
         let table = table::of(dataset);
-        let out = table::copy_out(dataset, place, &self.found);
-        let copied = platform
-            .copy_from(&self.source.session, &out, &heap::copy_in(dataset))
-            .await;
+        let out = table::copy_out(dataset, place, &self.found, condition);
+        let copied = platform.copy_from(&self.source.session, &out, into).await;
         copied.map_err(|error| match error {
             CopyError::There(source) => SourceError::Failed {
                 label: format!("read `{table}`"),
@@ -220,6 +241,28 @@ impl Snapshot<'_> {
             },
             CopyError::Here(source) => Error::sql("take in an image", source),
         })
+    }
+
+    /// The values of a row `t` of the dataset at this place, in the order of its columns.
+    pub(crate) fn values(&self, place: usize) -> Vec<String> {
+        table::values(&self.datasets[place], place, &self.found)
+    }
+
+    /// The table of the dataset at this place.
+    pub(crate) fn table(&self, place: usize) -> &TableRef {
+        table::of(&self.datasets[place])
+    }
+
+    /// Runs statements that take no values; returns their rows as text.
+    ///
+    /// # Errors
+    /// [`SourceError`].
+    pub(crate) async fn script(
+        &self,
+        label: &'static str,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryRow>, Error> {
+        self.source.script(label, sql).await
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn of(dataset: &DatasetSpec) -> &TableRef {
     dataset
         .source_table
         .as_ref()
-        .expect("a dataset of an image names its table: `StreamSpec::from_json` checks it")
+        .expect("a dataset that can be read names its table: `StreamSpec::from_json` checks it")
 }
 
 /// Everything that stands against images of these datasets; `found` is what [`LOOK_UP`] gave, a row per column.
@@ -141,13 +141,13 @@ fn of_column(dataset: &DatasetSpec, column: &ColumnSpec) -> Problem {
     }
 }
 
-/// The statement that sends a dataset's rows, each value as the source prints it.
+/// The values of a dataset's row `t`, each as the source prints it.
 ///
 /// What is printed by the source's locale, or in the way of an extension, is asked for in the form in which the merge type
 /// takes it.
-pub(super) fn copy_out(dataset: &DatasetSpec, place: usize, found: &[Found]) -> String {
+pub(super) fn values(dataset: &DatasetSpec, place: usize, found: &[Found]) -> Vec<String> {
     let own = found.iter().filter(|found| found.place == place);
-    let values = dataset.columns.iter().zip(own).map(|(column, found)| {
+    let value = |(column, found): (&ColumnSpec, &Found)| {
         let name = column.staged_as.quoted();
         let cast = match found.data_type.as_deref() {
             Some("money") if column.merge_type.starts_with("numeric") => "::numeric",
@@ -155,10 +155,20 @@ pub(super) fn copy_out(dataset: &DatasetSpec, place: usize, found: &[Found]) -> 
             _ => "",
         };
         format!("t.{name}{cast}")
-    });
+    };
+    dataset.columns.iter().zip(own).map(value).collect()
+}
+
+/// The statement that sends a dataset's rows, those `t` of which the condition is true.
+pub(super) fn copy_out(
+    dataset: &DatasetSpec,
+    place: usize,
+    found: &[Found],
+    condition: &str,
+) -> String {
     format!(
-        "copy (select {} from {} t) to stdout",
-        sql::list(values),
+        "copy (select {} from {} t where {condition}) to stdout",
+        sql::list(values(dataset, place, found)),
         of(dataset).quoted()
     )
 }
@@ -224,8 +234,8 @@ pub(super) mod tests {
     #[test]
     fn what_the_source_prints_in_its_own_way_is_asked_for_in_ours() {
         assert_eq!(
-            copy_out(&dataset(), 0, &all(|_| {})),
-            r#"copy (select t."Id", t."it's ""odd"""::json, t."sum"::numeric from "public"."odd ""lines""" t) to stdout"#
+            copy_out(&dataset(), 0, &all(|_| {}), "true"),
+            r#"copy (select t."Id", t."it's ""odd"""::json, t."sum"::numeric from "public"."odd ""lines""" t where true) to stdout"#
         );
     }
 
@@ -235,7 +245,7 @@ pub(super) mod tests {
         for column in &mut dataset.columns {
             "text".clone_into(&mut column.merge_type);
         }
-        assert!(!copy_out(&dataset, 0, &all(|_| {})).contains("::"));
+        assert!(!copy_out(&dataset, 0, &all(|_| {}), "true").contains("::"));
     }
 
     #[test_case(|own| own.kind = None => "has no table `public.odd \"lines\"`, which dataset `lines` is read from"; "missing")]

@@ -12,6 +12,7 @@ pub mod end;
 pub mod events;
 pub mod fill;
 pub mod generation;
+pub(crate) mod key_cast;
 pub mod missing;
 pub(crate) mod position;
 pub mod quarantine;

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use milepost_job_spec::StreamKey;
 use serde::Serialize;
 
+use crate::compare::{Note, Plan};
+
 /// An invariant that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
@@ -32,8 +34,19 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// An invariant is broken.
+    /// An invariant is broken, or a row is not what the source has.
     Error,
+    /// It may be so, and nobody can tell yet.
+    Warning,
+}
+
+impl Severity {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+        }
+    }
 }
 
 /// What was verified, and what was found.
@@ -44,6 +57,12 @@ pub struct Report {
     /// Everything found, stream by stream.
     #[serde(rename = "diagnostics")]
     pub findings: Vec<Finding>,
+    /// What comparisons with sources came to, dataset by dataset.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    comparison: Vec<Note>,
+    /// What would make rows equal to the source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repair: Option<Plan>,
     summary: Summary,
 }
 
@@ -74,17 +93,32 @@ impl Report {
     }
 
     pub(super) fn push(&mut self, finding: Finding) {
+        match finding.severity {
+            Severity::Error => self.summary.errors += 1,
+            Severity::Warning => self.summary.warnings += 1,
+        }
         self.findings.push(finding);
-        self.summary.errors = self.findings.len();
     }
 
-    /// For people: one paragraph per finding, then the sum.
+    pub(super) fn compared(&mut self, notes: Vec<Note>, repair: Plan) {
+        self.comparison = notes;
+        self.repair = Some(repair).filter(|plan| !plan.is_empty());
+    }
+
+    /// Does anything not hold?
+    #[must_use]
+    pub const fn has_errors(&self) -> bool {
+        self.summary.errors > 0
+    }
+
+    /// For people: one paragraph per finding, then what was compared, the sum, and the plan of a repair.
     #[must_use]
     pub fn to_text(&self) -> String {
         let mut text = String::new();
         for finding in &self.findings {
             let Finding {
                 rule,
+                severity,
                 message,
                 object,
                 table,
@@ -96,11 +130,18 @@ impl Report {
                 .as_ref()
                 .map_or_else(String::new, |table| format!(" (table `{table}`)"));
             // Writing into a String cannot fail.
-            let _ = writeln!(text, "error[{rule}]: {object}: {message}{table}");
+            let _ = writeln!(
+                text,
+                "{}[{rule}]: {object}: {message}{table}",
+                severity.name()
+            );
             if !examples.is_empty() {
                 let _ = writeln!(text, "  keys: {}", examples.join(", "));
             }
             let _ = writeln!(text, "  help: {help}");
+        }
+        for note in &self.comparison {
+            let _ = writeln!(text, "{note}");
         }
         let Summary {
             streams,
@@ -117,6 +158,9 @@ impl Report {
             counted(rows, "row"),
             counted(found, "finding")
         );
+        if let Some(repair) = &self.repair {
+            text.push_str(&repair.to_text());
+        }
         text
     }
 

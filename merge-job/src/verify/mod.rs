@@ -1,17 +1,19 @@
 //! `merge-job verify`: proof that what is merged keeps its promises.
 //!
-//! A stream is read in one snapshot, so its batches may go on meanwhile. Rows against the source are another command's
-//! matter; here tables are held against themselves and against the control rows.
+//! A stream is read in one snapshot, so its batches may go on meanwhile. Tables are held against themselves and against the
+//! control rows; [`with_source`] holds their rows against those of the source.
 
 mod control;
 mod finding;
 mod rows;
+mod source;
 
 use milepost_job_spec::{DatasetSpec, StreamKey, StreamSpec, TableRef};
 use tokio_postgres::types::Type;
 
 use finding::counted;
 pub use finding::{Finding, Report, Severity};
+pub use source::with_source;
 
 use crate::batch::generation::Refusal;
 use crate::error::Error;

@@ -7,10 +7,10 @@ use milepost_dsl::model::{Column, Dataset, Datastore, Retention, Source};
 use milepost_dsl::scalar::CredentialType;
 use milepost_dsl::spec::{self, SourceKind};
 use milepost_job_spec::{
-    ColumnSpec, DatabaseAddress, DatasetPolicy, DatasetSpec, Digest, ImageSource, ImageSourceKind,
-    Input, Limits, ModelVersion, OnResnapshot, OnTruncate, PLATFORM_PLAN_VERSION, PgIdent,
-    PlatformPlan, STREAM_SPEC_VERSION, SourcePosition, Strategy, StreamEntry, StreamKey,
-    StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
+    ColumnSpec, DatabaseAddress, DatasetPolicy, DatasetSpec, Digest, Input, Limits, ModelVersion,
+    OnResnapshot, OnTruncate, Origin, PLATFORM_PLAN_VERSION, PgIdent, PlatformPlan,
+    STREAM_SPEC_VERSION, SourceDatabase, SourceDatabaseKind, SourcePosition, Strategy, StreamEntry,
+    StreamKey, StreamSpec, TableRef, Versions, ViewSpec, WorkspaceSchema,
 };
 
 use super::topics::StoreTopics;
@@ -107,6 +107,7 @@ fn spec(served: &Served<'_>, ingest: &Ingest) -> StreamSpec {
         version: STREAM_SPEC_VERSION,
         stream: key(served, ingest),
         input: input(store),
+        origin: origin(platform, store),
         source: position(store.ingestion.kind()),
         datasets,
         transactions: (ingest.together && topics.transactions.is_some())
@@ -128,16 +129,30 @@ fn input(store: &Datastore) -> Input {
     let Some(snapshot) = store.ingestion.sql_snapshot() else {
         return Input::Events;
     };
-    let kind = match &snapshot.source {
-        Source::Postgres(_) => ImageSourceKind::Postgres,
+    let database = source_database(&snapshot.source, snapshot.credential.name.as_str());
+    Input::Image(database.expect("lint refuses images of other sources"))
+}
+
+/// Where a connector's events come from, if the merge job can read it.
+fn origin(platform: &str, store: &Datastore) -> Option<Origin> {
+    let cdc = store.ingestion.cdc()?;
+    Some(Origin {
+        database: source_database(&cdc.source, cdc.credential.name.as_str())?,
+        slot: naming::kafka::slot(platform, store.name.as_str()),
+    })
+}
+
+/// The database, if it is of a kind that the merge job can read.
+fn source_database(source: &Source, credential: &str) -> Option<SourceDatabase> {
+    let kind = match source {
+        Source::Postgres(_) => SourceDatabaseKind::Postgres,
         Source::MySql(_) | Source::MariaDb(_) | Source::SqlServer(_) | Source::Oracle(_) => {
-            unreachable!("lint refuses images of other sources")
+            return None;
         }
     };
-    let database = snapshot.source.database();
-    let credential = snapshot.credential.name.as_str();
+    let database = source.database();
     let variable = |suffix| naming::kubernetes::variable(credential, suffix);
-    Input::Image(ImageSource {
+    Some(SourceDatabase {
         kind,
         host: database.host.to_string(),
         port: database.port,
@@ -147,9 +162,11 @@ fn input(store: &Datastore) -> Input {
     })
 }
 
-/// The table that the merge job reads, where it reads one.
-fn source_table(store: &Datastore, table: &SourceTable) -> Option<TableRef> {
-    store.ingestion.sql_snapshot()?;
+/// The table that the merge job can read, where it can.
+fn source_table(table: &SourceTable, is_readable: bool) -> Option<TableRef> {
+    if !is_readable {
+        return None;
+    }
     let (schema, name) = table
         .listed
         .split_once('.')
@@ -208,17 +225,20 @@ fn dataset(served: &Served<'_>, store: &Datastore, ingested: &IngestedDataset) -
     let platform = served.platform.name.as_str();
     let dataset = &served.model.datasets[ingested.dataset];
     let table = SourceTable::of(&store.ingestion, dataset);
-    let source_table = source_table(store, &table);
+    let is_image = store.ingestion.sql_snapshot().is_some();
+    let is_readable = is_image || origin(platform, store).is_some();
+    let source_table = source_table(&table, is_readable);
     let own = |own: &Column| {
         let planned = column(store.ingestion.kind(), own);
-        match source_table {
+        if is_image {
             // An image has every value, and its columns are asked for by the source's own names.
-            Some(_) => ColumnSpec {
+            ColumnSpec {
                 staged_as: names::column(&own.name),
                 placeholder: None,
                 ..planned
-            },
-            None => planned,
+            }
+        } else {
+            planned
         }
     };
     let columns = dataset.columns.iter().map(own).collect();

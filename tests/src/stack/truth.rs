@@ -1,13 +1,13 @@
 //! Merge tables beside their source tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 use milepost_job_spec::{DatasetSpec, StreamSpec, ViewSpec, milestone};
 
 use super::Pipeline;
 use super::quiet::source_table;
-use crate::compare;
+use crate::{Job, compare};
 
 /// What the tables of a source held at a moment: CSV by platform, store and dataset.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +39,25 @@ impl Pipeline<'_> {
     /// If a row differs, is missing or is too many: with some of them.
     pub fn compare(&mut self) -> Result<BTreeMap<String, usize>> {
         let snapshot = self.source_snapshot();
-        self.compare_with(&snapshot, compare::live)
+        let compared = self.compare_with(&snapshot, compare::live)?;
+        // Whoever runs it is told the same.
+        let stores = self.streams().into_iter();
+        let stores = stores.filter(|spec| spec.origin.is_some());
+        let stores: BTreeSet<String> = stores.map(|spec| spec.stream.store.clone()).collect();
+        for store in stores {
+            let run = self.verify_with_source(&store, "0").run();
+            ensure!(run.code == 0, "merge-job verify --source: {run}");
+        }
+        Ok(compared)
+    }
+
+    /// `merge-job verify` of a store and of its source.
+    #[must_use]
+    pub fn verify_with_source(&self, store: &str, settle: &str) -> Job {
+        Job::new(&self.url())
+            .args(["verify", "--platform", &self.name, "--store", store])
+            .args(["--source", "--settle", settle])
+            .env("MILEPOST_SOURCE_URL", self.source.url())
     }
 
     /// Demands that the history of every milestoned table, as of a moment in the words of Postgres, is what the source held

@@ -2,7 +2,7 @@
 
 use acceptance::{Cluster, Database, Job, Run, compare, publish, shop};
 use milepost_job_spec::{
-    DatasetSpec, ImageSource, ImageSourceKind, Input, Outcome, Strategy, StreamSpec, TableRef,
+    DatasetSpec, Input, Outcome, SourceDatabase, SourceDatabaseKind, Strategy, StreamSpec, TableRef,
 };
 use test_case::test_case;
 
@@ -31,8 +31,8 @@ pub(crate) fn stream(source: &Database, mut datasets: Vec<DatasetSpec>) -> Strea
         }
     }
     let mut spec = shop::stream(Strategy::LiveOnly);
-    spec.input = Input::Image(ImageSource {
-        kind: ImageSourceKind::Postgres,
+    spec.input = Input::Image(SourceDatabase {
+        kind: SourceDatabaseKind::Postgres,
         host: "127.0.0.1".to_owned(),
         port: Cluster::shared().port(),
         database: source.name().to_owned(),

@@ -12,6 +12,7 @@ mod append;
 mod bad_input;
 mod clock;
 mod cluster;
+mod compared;
 mod concurrent;
 mod converted;
 mod cost;

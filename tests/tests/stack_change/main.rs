@@ -1,5 +1,6 @@
 //! What streams is changed while it streams, by the commands of `docs/changing-streams.md` in their order.
 
+mod compared;
 mod connectors;
 mod datasets;
 mod hostile;

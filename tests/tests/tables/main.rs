@@ -62,6 +62,7 @@ fn stream(mut dataset: DatasetSpec) -> StreamSpec {
             dataset: Some(dataset.name.clone()),
         },
         input: Input::Events,
+        origin: None,
         source: SourcePosition::Postgres,
         datasets: vec![dataset],
         transactions: None,
