@@ -199,6 +199,7 @@ fn a_job_and_a_sink_work_with_the_least_rights() {
         "0"
     );
     owner.run("reset role");
+    repair_with_the_least_rights(&mut owner, &job);
     let key = format!(
         "id={}",
         owner.value("select min(id) from main.shop__people")
@@ -237,6 +238,51 @@ fn a_job_and_a_sink_work_with_the_least_rights() {
         owner.value("select name from risk.shop__people where id = -7"),
         "new"
     );
+}
+
+/// Rows are compared with a source, and made equal to it, by a reader who may do nothing but read its table.
+fn repair_with_the_least_rights(owner: &mut Database, job: &Database) {
+    let live = "select id, name from main.shop__people where dp_out is null";
+    let rows = owner.copy_out(&format!("copy ({live}) to stdout"));
+    let mut source = Cluster::shared().empty_database();
+    let (name, reader) = (
+        source.name().to_owned(),
+        format!("source_reader_{}", source.name()),
+    );
+    source.run(&format!(
+        "revoke all on database {name} from public; create schema shop; create table shop.people (id bigint, name text);
+         create role {reader} login; grant connect on database {name} to {reader};
+         grant usage on schema shop to {reader}; grant select on shop.people to {reader}"
+    ));
+    source.copy_in("copy shop.people from stdin", &rows);
+    source.run("update shop.people set name = 'lost' where id = (select max(id) from shop.people)");
+    let url = source.url().replace("postgres@", &format!("{reader}@"));
+    let resync = |more: &[&str]| {
+        Job::new(job.url())
+            .args([
+                "resync",
+                "--platform",
+                "main",
+                "--store",
+                "shop",
+                "--settle",
+                "0",
+            ])
+            .args(more.iter().copied())
+            .env("MILEPOST_SOURCE_URL", &url)
+            .run()
+    };
+    let plan = resync(&[]);
+    assert!(
+        plan.stdout.contains("insert 0 rows, update 1, close 0"),
+        "{plan}"
+    );
+    let digest = plan.stdout.split("--execute ").nth(1).unwrap_or_default();
+    let run = resync(&["--execute", digest.trim_end_matches("`\n")]);
+    assert_eq!(run.code, 0, "{run}");
+    let lost = owner
+        .value("select count(*) from main.shop__people where dp_out is null and name = 'lost'");
+    assert_eq!(lost, "1");
 }
 
 #[test]

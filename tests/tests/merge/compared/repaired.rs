@@ -1,5 +1,6 @@
 //! What a repair makes of rows that have diverged.
 
+use acceptance::{Database, Pooler};
 use test_case::test_case;
 
 use super::{ALL, LAST, Pair, Strategy};
@@ -157,4 +158,31 @@ fn a_stream_that_another_run_holds_is_left_to_it() {
     other.run("rollback");
     pair.repaired();
     pair.is_equal();
+}
+
+#[test]
+fn a_repair_through_a_pooler_leaves_nothing_on_its_connections() {
+    let mut pair = Pair::of(ALL);
+    pair.write(11, "new");
+    pair.write(1, "changed");
+    pair.delete(3);
+    // A value that does not cast has functions made for it.
+    pair.source.run("alter table items alter price type numeric; insert into items values (12, 'too dear', 12345678901.00)");
+    let pooler = Pooler::start(&pair.platform, 2).expect("PgBouncer starts");
+    let url = pooler.url(&pair.platform);
+    let resync = |pair: &Pair, more: &[&str]| {
+        let job = pair.job("resync").env("MILEPOST_DATABASE_URL", &url);
+        job.args(["--settle", "0"]).args(more.iter().copied()).run()
+    };
+    let digest = Pair::digest(&resync(&pair, &[]));
+    let run = resync(&pair, &["--execute", &digest]);
+    assert_eq!(run.code, 0, "{run}");
+    for mut client in [(); 2].map(|()| Database::connect(&url)) {
+        client.run("begin");
+        let left = "select (select count(*) from pg_class c where pg_my_temp_schema() = c.relnamespace)
+                         + (select count(*) from pg_proc p where pg_my_temp_schema() = p.pronamespace)";
+        assert_eq!(client.value(left), "0");
+    }
+    let v = "select string_agg(v, ' ' order by id) from main.shop__items where id in (1, 3, 11, 12) and dp_out is null";
+    assert_eq!(pair.platform.value(v), "changed new");
 }
