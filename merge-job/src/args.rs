@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use milepost_merge_job::Confirmation;
 use milepost_merge_job::compare::DEFAULT_SETTLE;
+use milepost_merge_job::shard::Shard;
 
 /// Merges staged change events into live-only, milestoned and appended tables of a Postgres.
 #[derive(Debug, Parser)]
@@ -95,18 +96,21 @@ pub(crate) struct PublishArguments {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  merge-job merge --platform main --store shop --dataset customers\n  merge-job merge --platform main --store shop     # a store that is merged as one transaction\n  merge-job merge --platform main --store shop --truncate close-all\n  merge-job merge --spec rendered/main/streams/shop.json"
+    after_help = "Examples:\n  merge-job merge --platform main --store shop --dataset customers\n  merge-job merge --platform main --store shop     # a store that is merged as one transaction\n  merge-job merge --platform main --store shop --truncate close-all\n  merge-job merge --platform main --shard 1/4      # a quarter of all streams\n  merge-job merge --spec rendered/main/streams/shop.json"
 )]
 pub(crate) struct MergeArguments {
     /// The platform of a published stream
-    #[arg(long, requires = "store", required_unless_present = "spec")]
+    #[arg(long, required_unless_present = "spec")]
     pub(crate) platform: Option<String>,
     /// The store of a published stream
-    #[arg(long, requires = "platform", required_unless_present = "spec")]
+    #[arg(long, requires = "platform", required_unless_present_any = ["spec", "shard"])]
     pub(crate) store: Option<String>,
     /// The dataset; without it the stream of the whole store
     #[arg(long, requires = "store")]
     pub(crate) dataset: Option<String>,
+    /// In place of a store: this share of the platform's streams, one after the other; 1/4 to 4/4 are all
+    #[arg(long, value_name = "I/N", requires = "platform", conflicts_with_all = ["store", "spec", "truncate", "allow_missing"])]
+    pub(crate) shard: Option<Shard>,
     /// The file of a stream's spec, for local use: it is registered as if it were published
     #[arg(long, value_name = "FILE", conflicts_with_all = ["platform", "store", "dataset"])]
     pub(crate) spec: Option<PathBuf>,

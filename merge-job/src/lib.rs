@@ -2,7 +2,8 @@
 //!
 //! What a merge must do is the project's `merge.md`; this crate does it with set-based SQL, so that cost follows the
 //! change and the client stays small. Tour: [`database`] and [`session`] reach Postgres; [`migrate`], [`publish`] and
-//! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up;
+//! [`tables`] make control tables, plans and tables; [`merge_stream`] runs batches until a stream is caught up, and
+//! [`merge_shard`] does so with many;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
 //! [`table_migration`] changes tables that a publish may not; [`rebuild`] makes a merge table anew; [`topics`] tells topics that
 //! were made again; [`trim`] removes what was kept long enough and [`erase`] every row of a key; [`verify`] proves the
@@ -29,8 +30,10 @@ pub mod retry;
 mod run;
 pub mod secret;
 pub mod session;
+pub mod shard;
 pub mod sql;
 pub mod staging;
+mod stop;
 pub mod table_migration;
 pub mod tables;
 mod tls;
@@ -40,4 +43,5 @@ pub mod verify;
 pub mod views;
 
 pub use confirmation::Confirmation;
-pub use run::{MergeRequest, MergeTarget, Summary, merge_stream, merge_until_stopped};
+pub use run::{MergeRequest, MergeTarget, Summary, merge_shard, merge_stream};
+pub use stop::until_stopped;

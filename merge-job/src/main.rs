@@ -2,7 +2,6 @@
 
 mod args;
 
-use std::future::Future;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
@@ -13,11 +12,14 @@ use milepost_merge_job::error::Error;
 use milepost_merge_job::publish::{self, Mode, Published};
 use milepost_merge_job::reconcile_views;
 use milepost_merge_job::session::Session;
+use milepost_merge_job::shard::Shard;
 use milepost_merge_job::trim::{self, Trimmed};
 use milepost_merge_job::verify::{self, Scope};
 use milepost_merge_job::{
-    MergeRequest, MergeTarget, database, ddl, merge_until_stopped, migrate, retry,
+    MergeRequest, MergeTarget, database, ddl, merge_shard, merge_stream, migrate, retry,
+    until_stopped,
 };
+use tokio_postgres::Config;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::trim::TrimArguments;
@@ -47,28 +49,31 @@ fn run(command: Command) -> Result<Outcome, Error> {
         .enable_all()
         .build()
         .map_err(|error| Error::Usage(format!("the runtime does not start: {error}")))?;
+    let ended = runtime.block_on(until_stopped(stopped(), work(command)));
+    // Whoever waits for standard input would wait on.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn work(command: Command) -> Result<Outcome, Error> {
     match command {
-        Command::Migrate => runtime.block_on(migrate()),
-        Command::Publish(arguments) => runtime.block_on(publish(&arguments)),
-        Command::Merge(arguments) => runtime.block_on(merge(arguments)),
-        Command::Verify(arguments) => runtime.block_on(until_stopped(verify(arguments))),
-        Command::ReconcileViews(arguments) => runtime.block_on(reconcile_views(&arguments)),
+        Command::Migrate => migrate().await,
+        Command::Publish(arguments) => publish(&arguments).await,
+        Command::Merge(arguments) => merge(arguments).await,
+        Command::Verify(arguments) => verify(arguments).await,
+        Command::ReconcileViews(arguments) => reconcile_views(&arguments).await,
         Command::MigrateTables(arguments) => {
-            let (text, outcome) = runtime.block_on(arguments.run())?;
+            let (text, outcome) = arguments.run().await?;
             print(&text)?;
             Ok(outcome)
         }
-        Command::Quarantine(arguments) => print(&runtime.block_on(arguments.run())?),
-        Command::Rebuild(arguments) => print(&runtime.block_on(arguments.run())?),
-        Command::Resync(arguments) => {
-            let (text, outcome) = runtime.block_on(until_stopped(arguments.run()))?;
-            print(&text)?;
-            Ok(outcome)
-        }
-        Command::Topics(arguments) => print(&runtime.block_on(arguments.run())?),
-        Command::TrimStaging(arguments) => runtime.block_on(trim_staging(arguments)),
-        Command::TrimHistory(arguments) => runtime.block_on(trim_history(arguments)),
-        Command::Erase(arguments) => print(&runtime.block_on(arguments.run())?),
+        Command::Quarantine(arguments) => print(&arguments.run().await?),
+        Command::Rebuild(arguments) => print(&arguments.run().await?),
+        Command::Resync(arguments) => print(&arguments.run().await?),
+        Command::Topics(arguments) => print(&arguments.run().await?),
+        Command::TrimStaging(arguments) => trim_staging(arguments).await,
+        Command::TrimHistory(arguments) => trim_history(arguments).await,
+        Command::Erase(arguments) => print(&arguments.run().await?),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -123,7 +128,12 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         spec,
         truncate,
         allow_missing,
+        shard,
     } = arguments;
+    let config = database::config_from_environment(None)?;
+    if let (Some(platform), Some(shard)) = (&platform, shard) {
+        return merge_share(platform, shard, &config).await;
+    }
     let truncate = truncate.map(|policy| match policy {
         TruncatePolicy::CloseAll => OnTruncate::CloseAll,
         TruncatePolicy::Ignore => OnTruncate::Ignore,
@@ -141,7 +151,6 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
             ));
         }
     };
-    let config = database::config_from_environment(None)?;
     let missing = if allow_missing {
         Missing::Allowed
     } else {
@@ -152,17 +161,23 @@ async fn merge(arguments: MergeArguments) -> Result<Outcome, Error> {
         truncate,
         missing,
     };
-    let summary = merge_until_stopped(&request, &config, stopped()).await?;
+    let summary = merge_stream(&request, &config).await?;
     print(&format!("{summary}\n"))
 }
 
-/// The same, until a signal comes: the connection closes then, and what it had begun is rolled back.
-async fn until_stopped<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::select! {
-        biased;
-        () = stopped() => Err(Error::Stopped),
-        ended = work => ended,
+async fn merge_share(platform: &str, shard: Shard, config: &Config) -> Result<Outcome, Error> {
+    let worked = merge_shard(platform, shard, config).await?;
+    print(&format!("{worked}\n"))?;
+    for (stream, error) in &worked.failures {
+        tell(error, &format!("stream {stream}: "));
     }
+    Ok(if !worked.failures.is_empty() {
+        Outcome::Findings
+    } else if worked.is_held() {
+        Outcome::Held
+    } else {
+        Outcome::Done
+    })
 }
 
 /// Ready when Airflow, Kubernetes or a person at the terminal asks us to stop.

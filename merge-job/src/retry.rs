@@ -192,34 +192,74 @@ fn source_hint(error: &SourceError) -> String {
     .to_owned()
 }
 
+/// By the whole SQLSTATE where one says more than its class does, else by class, of appendix A of PostgreSQL's manual.
 fn sql_hint(code: Option<&str>) -> &'static str {
-    match code {
-        Some("53100") => {
-            "the server's disk is full: free space, then run again; nothing was changed"
+    let Some(code) = code else {
+        return "the connection broke; the next run goes on where this one began";
+    };
+    exact_hint(code).unwrap_or_else(|| class_hint(code))
+}
+
+fn exact_hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "25006" => {
+            "the server is read-only, perhaps a standby after a failover: correct host and port of the platform's Postgres"
         }
-        Some("53200") => "the server ran out of memory: lower max-rows or work_mem, then run again",
-        Some("53300") => {
-            "the server has no free connection: raise max_connections or lower parallelism"
-        }
-        Some("42501") => "grant the job's role what it lacks: docs/operations.md lists the grants",
-        Some("42P01" | "3F000") => "run `merge-job migrate` and `merge-job publish`",
-        Some("40001" | "40P01" | "55P03") => {
-            "another session held a lock; the next run tries again"
-        }
-        Some("57014") => {
-            "the statement was cancelled or timed out: see who cancelled it, then run again"
-        }
-        Some("25P03") => {
+        "25P03" => {
             "the transaction stood idle too long: see why the job was held up, then run again"
         }
-        Some(code) if code.starts_with("57") || code.starts_with("08") => {
-            "the server went away; the next run goes on where this one began"
+        "3D000" => "no such database: correct its name in the platform's `postgres`, or create it",
+        "40001" | "40P01" | "55P03" => "another session held a lock; the next run tries again",
+        "42501" => "grant the job's role what it lacks: docs/operations.md lists the grants",
+        "42P01" | "3F000" => "run `merge-job migrate` and `merge-job publish`",
+        "53100" => "the server's disk is full: free space, then run again; nothing was changed",
+        "53200" => "the server ran out of memory: lower max-rows or work_mem, then run again",
+        "53300" => "the server has no free connection: raise max_connections or lower parallelism",
+        "57014" => "the statement was cancelled or timed out: see who cancelled it, then run again",
+        "57P04" => "the database was dropped: restore it with schema `milepost` of the same moment",
+        "58030" | "58P01" => {
+            "the server cannot read or write its files: look at its disk and its log, then run again"
         }
-        Some(code) if code.starts_with("22") || code.starts_with("23") => {
+        "XX001" | "XX002" => {
+            "the server found damaged pages: restore what its log names, or `reindex` where it is an index; then `merge-job verify`"
+        }
+        _ => return None,
+    })
+}
+
+fn class_hint(code: &str) -> &'static str {
+    match code.get(..2).unwrap_or_default() {
+        "08" | "57" => "the server went away; the next run goes on where this one began",
+        "0A" => {
+            "the server does not support it: PostgreSQL 15 or newer is needed, and a pooler in front of it has to pool by transaction or session"
+        }
+        "22" | "23" => {
             "a staged value does not fit its merge column: compare the model's types with the source's"
         }
-        Some(_) => "read the server's log at this time; nothing was changed",
-        None => "the connection broke; the next run goes on where this one began",
+        "25" | "26" | "34" | "3B" => {
+            "the connection lost its transaction: a pooler in front of the server has to pool by transaction or session"
+        }
+        "28" => {
+            "check user and password of the platform's Postgres credential, and its pg_hba.conf"
+        }
+        "2B" => "other objects depend on what was to go: the server's log names them",
+        "42" => {
+            "a name or type is not as it was published: `merge-job publish` tells what differs from the specs; a type of an extension needs that extension"
+        }
+        "53" => "the server is short of resources: its log says of which; then run again",
+        "54" => {
+            "a row or a statement is larger than the server takes: leave large columns out of the dataset, or shorten its key"
+        }
+        "55" => "somebody else works with the object: see who, then run again",
+        "09" | "38" | "39" | "44" | "P0" => {
+            "a trigger or rule on the table refused the row: find it (`\\d` in psql), and remove it; only merge-job writes to merge tables"
+        }
+        "58" | "F0" => "the server has trouble with its system: its log says which; then run again",
+        "HV" => "a foreign table is in the way: merge tables are the server's own",
+        "XX" => {
+            "the server failed inside: report what its log says at this time; nothing was changed"
+        }
+        _ => "read the server's log at this time; nothing was changed",
     }
 }
 
@@ -232,6 +272,39 @@ mod tests {
         let error = Error::Held("p/s".to_owned());
         assert_eq!(outcome(&error).code(), 75);
         assert_eq!(disposition(&error), Disposition::Later);
+    }
+
+    /// Every class of appendix A that an error can have, by one of its codes.
+    const CLASSES: [&str; 32] = [
+        "03000", "08006", "09000", "0A000", "0B000", "0F000", "0L000", "0P000", "20000", "21000",
+        "22003", "23505", "24000", "25001", "26000", "27000", "28000", "2B000", "2D000", "34000",
+        "38000", "39000", "3D000", "40001", "42601", "44000", "53000", "54000", "55006", "58000",
+        "P0001", "XX000",
+    ];
+
+    #[test]
+    fn every_class_of_failures_has_a_hint() {
+        let general = class_hint("00000");
+        // What our statements cannot bring about.
+        let unheard_of = ["03", "0B", "0F", "0L", "0P", "20", "21", "24", "27", "2D"];
+        for code in CLASSES {
+            let hint = sql_hint(Some(code));
+            assert!(hint.len() > 20, "{code}");
+            let is_general = hint == general;
+            assert_eq!(
+                is_general,
+                unheard_of.contains(&&code[..2]),
+                "{code}: {hint}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_may_go_away_by_itself_says_so() {
+        for code in ["40001", "40P01", "55P03", "57P01", "08006"] {
+            assert!(sql_hint(Some(code)).contains("next run"), "{code}");
+        }
+        assert!(sql_hint(None).contains("next run"));
     }
 
     #[test]

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::future::Future;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use milepost_job_spec::{Digest, Input, OnTruncate, SourceDatabase, StreamKey, StreamSpec};
+use milepost_job_spec::{Digest, Input, OnTruncate, StreamKey, StreamSpec};
 use tokio_postgres::Config;
 use tokio_postgres::types::Type;
 
@@ -16,7 +14,8 @@ use crate::control::stream::{self, Stream};
 use crate::error::Error;
 use crate::image::Source;
 use crate::retry::{Disposition, disposition};
-use crate::session::{Cancel, Session};
+use crate::session::Session;
+use crate::shard::{self, Shard, Worked};
 use crate::staging::refusal;
 use crate::staging::transaction::Part;
 use crate::tables;
@@ -82,104 +81,44 @@ impl fmt::Display for Summary {
 /// # Errors
 /// Everything that [`Error`] names; what was committed before it stays.
 pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Summary, Error> {
-    merge_until_stopped(request, config, std::future::pending()).await
-}
-
-/// The same, until `stop` is ready: the open batch is then cancelled and rolled back.
-///
-/// # Errors
-/// [`Error::Stopped`] if it was stopped, else as [`merge_stream`].
-pub async fn merge_until_stopped(
-    request: &MergeRequest,
-    config: &Config,
-    stop: impl Future<Output = ()>,
-) -> Result<Summary, Error> {
-    let running = Running::default();
-    // First the signal: a run that could end and one that must are told apart in favour of the signal.
-    tokio::select! {
-        biased;
-        () = stop => {
-            running.cancel(config).await;
-            Err(Error::Stopped)
-        }
-        ended = merge(request, config, &running) => ended,
-    }
-}
-
-/// What a signal has to end: the statements of whichever connections the run has now.
-#[derive(Default)]
-struct Running {
-    platform: Mutex<Option<Cancel>>,
-    source: Mutex<Option<(Cancel, Config)>>,
-}
-
-impl Running {
-    async fn connect(&self, config: &Config) -> Result<Session, Error> {
-        let session = Session::connect(config).await?;
-        *locked(&self.platform) = Some(session.cancel());
-        Ok(session)
-    }
-
-    async fn connect_to_source(&self, source: &SourceDatabase) -> Result<Source, Error> {
-        let source = Source::connect(Some(source)).await?;
-        *locked(&self.source) = Some(source.cancel());
-        Ok(source)
-    }
-
-    async fn cancel(&self, config: &Config) {
-        let (platform, source) = (locked(&self.platform).take(), locked(&self.source).take());
-        let at_platform = async {
-            if let Some(cancel) = platform {
-                cancel.cancel(config).await;
-            }
-        };
-        let at_source = async {
-            if let Some((cancel, config)) = source {
-                cancel.cancel(&config).await;
-            }
-        };
-        tokio::join!(at_platform, at_source);
-    }
-}
-
-fn locked<T>(slot: &Mutex<T>) -> MutexGuard<'_, T> {
-    slot.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn merge(
-    request: &MergeRequest,
-    config: &Config,
-    running: &Running,
-) -> Result<Summary, Error> {
-    let mut session = running.connect(config).await?;
+    let mut session = Session::connect(config).await?;
     let session = &mut session;
     let stream = match &request.target {
         MergeTarget::Stream(key) => stream::load(session, key).await?,
         MergeTarget::Spec(path) => register(session, path).await?,
     };
-    let mut run = Run {
-        summary: Summary {
-            stream: stream.spec.stream.clone(),
-            batches: 0,
-            counts: Counts::default(),
-            waiting: None,
-            round_trips: 0,
-        },
-        stream,
-        missing: request.missing,
-        config,
-        running,
+    let run = Run {
         truncate: request.truncate,
+        missing: request.missing,
+        ..Run::of(stream, config)
     };
-    let ended = run.until_caught_up(session).await;
-    run.summary.round_trips = session.round_trips();
-    match ended {
-        Ok(()) => Ok(run.summary),
-        Err(error) => {
-            run.record(session, &error).await;
-            Err(error)
+    run.finish(session).await
+}
+
+/// Merges the streams of a share of a platform, one after the other.
+///
+/// # Errors
+/// What keeps all of them from being merged: a database that is away, or a platform that is not published. What one stream meets
+/// is in [`Worked::failures`], and recorded in the metrics.
+pub async fn merge_shard(platform: &str, shard: Shard, config: &Config) -> Result<Worked, Error> {
+    let mut session = Session::connect(config).await?;
+    let mut worked = Worked::default();
+    for key in shard::streams(&session, platform, shard).await? {
+        if session.is_closed() {
+            session = Session::connect(config).await?;
         }
+        let ended = match stream::load(&session, &key).await {
+            Ok(stream) => Run::of(stream, config).finish(&mut session).await,
+            // It was retired since.
+            Err(Error::UnknownStream(_)) => continue,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &ended {
+            tracing::warn!(stream = %key, error = %error.chain(), "stream failed");
+        }
+        worked.add(key, ended);
     }
+    Ok(worked)
 }
 
 struct Run<'a> {
@@ -187,9 +126,40 @@ struct Run<'a> {
     stream: Stream,
     missing: Missing,
     config: &'a Config,
-    running: &'a Running,
     /// Not used up yet.
     truncate: Option<OnTruncate>,
+}
+
+impl<'a> Run<'a> {
+    /// A run of a stream in which nothing passes that its policies stop at.
+    fn of(stream: Stream, config: &'a Config) -> Self {
+        Self {
+            summary: Summary {
+                stream: stream.spec.stream.clone(),
+                batches: 0,
+                counts: Counts::default(),
+                waiting: None,
+                round_trips: 0,
+            },
+            stream,
+            missing: Missing::Guarded,
+            config,
+            truncate: None,
+        }
+    }
+
+    /// Merges until the stream is caught up; a failure is recorded.
+    async fn finish(mut self, session: &mut Session) -> Result<Summary, Error> {
+        let ended = self.until_caught_up(session).await;
+        self.summary.round_trips = session.round_trips();
+        match ended {
+            Ok(()) => Ok(self.summary),
+            Err(error) => {
+                self.record(session, &error).await;
+                Err(error)
+            }
+        }
+    }
 }
 
 impl Run<'_> {
@@ -258,7 +228,7 @@ impl Run<'_> {
                 Err(error) => error,
             };
             if error.is_disconnect() {
-                *session = self.running.connect(self.config).await?;
+                *session = Session::connect(self.config).await?;
                 if let Error::Commit { number, .. } = error
                     && let Some(ended) =
                         batch::after_lost_commit(session, &self.stream, number).await?
@@ -314,7 +284,7 @@ impl Run<'_> {
         match &self.stream.spec.input {
             Input::Events => batch::run(session, &self.stream, attempt).await,
             Input::Image(source) => {
-                let source = self.running.connect_to_source(source).await?;
+                let source = Source::connect(Some(source)).await?;
                 batch::image::run(session, source, &self.stream, attempt).await
             }
         }
@@ -326,7 +296,7 @@ impl Run<'_> {
             return;
         }
         if session.is_closed() || error.is_disconnect() {
-            match self.running.connect(self.config).await {
+            match Session::connect(self.config).await {
                 Ok(fresh) => *session = fresh,
                 Err(_) => return,
             }

@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{CancelToken, Client, Config, NoTls, Row, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::Error;
+use crate::stop;
 
 /// A value and its type, bound to a statement.
 pub type Bound<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -47,18 +48,19 @@ impl Session {
             .keepalives_retries(3);
         // All of it, login included: a peer that takes the connection and says nothing is as good as none.
         match tokio::time::timeout(CONNECT_TIMEOUT, open(&config)).await {
-            Ok(client) => Ok(Self {
-                client: client?,
-                round_trips: AtomicU64::new(0),
-            }),
+            Ok(client) => {
+                let client = client?;
+                stop::opened(|| Cancel {
+                    token: client.cancel_token(),
+                    config,
+                });
+                Ok(Self {
+                    client,
+                    round_trips: AtomicU64::new(0),
+                })
+            }
             Err(_) => Err(Error::silent(&config, CONNECT_TIMEOUT)),
         }
-    }
-
-    /// What ends the statement that the server is working on, from outside.
-    #[must_use]
-    pub fn cancel(&self) -> Cancel {
-        Cancel(self.client.cancel_token())
     }
 
     /// Round trips made since the connection was opened.
@@ -211,15 +213,18 @@ impl Session {
 }
 
 /// Ends the statement of a session. The server then rolls the transaction back, or does so when the connection closes.
-pub struct Cancel(CancelToken);
+pub(crate) struct Cancel {
+    token: CancelToken,
+    config: Config,
+}
 
 impl Cancel {
     /// Asks the server to stop; gives up after two seconds, since the process is about to end anyway.
-    pub async fn cancel(&self, config: &Config) {
+    pub(crate) async fn cancel(&self) {
         let asked = async {
-            match crate::tls::connector(config) {
-                Ok(Some(tls)) => self.0.cancel_query(tls).await.is_ok(),
-                Ok(None) => self.0.cancel_query(NoTls).await.is_ok(),
+            match crate::tls::connector(&self.config) {
+                Ok(Some(tls)) => self.token.cancel_query(tls).await.is_ok(),
+                Ok(None) => self.token.cancel_query(NoTls).await.is_ok(),
                 Err(_) => false,
             }
         };

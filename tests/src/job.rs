@@ -3,6 +3,7 @@ use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use milepost_job_spec::{
     DatabaseAddress, Digest, ModelVersion, PLATFORM_PLAN_VERSION, PlatformPlan, StreamEntry,
@@ -55,6 +56,25 @@ impl Running {
     #[must_use]
     pub fn wait(self) -> Run {
         Run::of(&self.0.wait_with_output().expect("it was started"))
+    }
+
+    /// Waits until it handles SIGTERM itself, which the system tells of every process.
+    ///
+    /// # Panics
+    /// If it does not within the time.
+    pub fn until_it_takes_signals(&self, within: Duration) {
+        let begun = Instant::now();
+        let status = format!("/proc/{}/status", self.0.id());
+        loop {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            // SIGTERM is 15, the first signal is the lowest bit.
+            if caught.is_some_and(|mask| mask & (1 << 14) != 0) {
+                return;
+            }
+            assert!(begun.elapsed() < within, "it takes no signals");
+        }
     }
 
     /// Asks it to stop, as Kubernetes does, and waits for its end.
@@ -133,6 +153,13 @@ impl Job {
             .and_then(|()| file.rewind())
             .expect("the temporary directory has room");
         self.0.stdin(file);
+        self
+    }
+
+    /// Gives it this as standard input.
+    #[must_use]
+    pub fn stdin(mut self, input: impl Into<Stdio>) -> Self {
+        self.0.stdin(input);
         self
     }
 

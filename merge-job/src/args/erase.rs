@@ -63,7 +63,7 @@ impl EraseArguments {
     /// Runs the command; returns what it prints.
     pub(crate) async fn run(self) -> Result<String, Error> {
         let keys = match self.keys_from {
-            Some(file) => Given::Lines(read(&file)?),
+            Some(file) => Given::Lines(read_apart(file).await?),
             None => Given::Arguments(self.key),
         };
         let erasure = Erasure {
@@ -76,6 +76,12 @@ impl EraseArguments {
         let config = database::config_from_environment(None)?;
         erase::erase(&config, &erasure, confirmation(self.yes)).await
     }
+}
+
+/// Reads beside everything else: standard input may never end, and a signal ends the command all the same.
+async fn read_apart(file: String) -> Result<String, Error> {
+    let read = tokio::task::spawn_blocking(move || read(&file)).await;
+    read.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 fn read(file: &str) -> Result<String, Error> {

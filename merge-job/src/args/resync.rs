@@ -1,7 +1,6 @@
 //! The arguments of `merge-job resync`, and what runs it.
 
 use clap::Args;
-use milepost_job_spec::Outcome;
 use milepost_merge_job::batch::Missing;
 use milepost_merge_job::database;
 use milepost_merge_job::error::Error;
@@ -34,8 +33,8 @@ pub(crate) struct ResyncArguments {
 }
 
 impl ResyncArguments {
-    /// Runs the command; returns what it prints, and how it ends.
-    pub(crate) async fn run(self) -> Result<(String, Outcome), Error> {
+    /// Runs the command; returns what it prints.
+    pub(crate) async fn run(self) -> Result<String, Error> {
         let config = database::config_from_environment(None)?;
         let request = Request {
             platform: self.of.platform,
@@ -50,10 +49,9 @@ impl ResyncArguments {
             },
         };
         let report = resync::resync(&config, &request).await?;
-        let text = match self.format {
+        Ok(match self.format {
             Format::Human => report.to_text(),
             Format::Json => report.to_json(),
-        };
-        Ok((text, Outcome::Done))
+        })
     }
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use milepost_job_spec::{DatasetSpec, SourceDatabase, TableRef};
+use tokio_postgres::SimpleQueryRow;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Config, SimpleQueryRow};
 
 use crate::database;
 use crate::error::{self, Error};
 use crate::image::table::{self, Found, Problem};
 use crate::image::{SourceError, heap};
-use crate::session::{Bound, Cancel, CopyError, Session};
+use crate::session::{Bound, CopyError, Session};
 
 /// Values are printed so that they read back unchanged, whoever reads. A policy that would hide rows is an error. How long a
 /// table takes is its owner's and our schedule's business, so only waiting has a limit, and a reader that is gone.
@@ -25,7 +25,6 @@ const PATIENCE: Duration = Duration::from_secs(45);
 /// A connection to a source.
 pub(crate) struct Source {
     session: Session,
-    config: Config,
     place: String,
 }
 
@@ -42,13 +41,7 @@ impl Source {
         Ok(Self {
             session,
             place: error::place(&config),
-            config,
         })
-    }
-
-    /// What ends its statement from outside, and where it is.
-    pub(crate) fn cancel(&self) -> (Cancel, Config) {
-        (self.session.cancel(), self.config.clone())
     }
 
     /// Begins the transaction: all tables are locked against changes of their definition, then the snapshot is taken.
