@@ -43,12 +43,13 @@ impl Ranges {
     }
 }
 
-/// A hash of values, as they are printed.
+/// A hash of values, as they are printed; never null. A single one needs no row around it.
 pub(super) fn hash(values: &[String]) -> String {
-    format!(
-        "hashtextextended(row({})::text collate \"C\", 0)",
-        sql::list(values.iter().cloned())
-    )
+    let text = match values {
+        [only] => format!("coalesce(({only})::text, '')"),
+        _ => format!("row({})::text", sql::list(values.iter().cloned())),
+    };
+    format!("hashtextextended({text} collate \"C\", 0)")
 }
 
 #[cfg(test)]

@@ -155,12 +155,12 @@ impl Pair {
         run
     }
 
-    /// A comparison has looked once it waits, and nothing shows that but its session.
+    /// A comparison waits once it has looked, and asked the source how far its log is written.
     fn until_it_waits(&mut self) {
         let begun = Instant::now();
-        let idle = "select count(*) from pg_stat_activity where application_name = 'milepost merge-job' and state = 'idle'
-                       and datname = current_database() and query = 'rollback'";
-        while self.platform.value(idle) != "1" {
+        let asked = "select count(*) from pg_stat_activity where application_name = 'milepost merge-job' and state = 'idle'
+                        and datname = current_database() and query like '%pg_current_wal_lsn()%'";
+        while self.source.value(asked) != "1" {
             assert!(begun.elapsed() < Duration::from_secs(60), "it never waited");
         }
     }
