@@ -22,6 +22,14 @@ pub(crate) const SETTINGS: &str = "set local standard_conforming_strings = on; s
     set local idle_in_transaction_session_timeout = '60s'; set local client_connection_check_interval = '10s'; \
     set local lock_timeout = '60s'";
 
+/// What lets joins be of any kind again, for statements of a batch that are not of its usual path.
+pub(crate) const JOIN_FREELY: &str =
+    "set local enable_hashjoin = on; set local enable_mergejoin = on";
+
+/// And back: see [`SETTINGS`].
+pub(crate) const PROBE_IN_ORDER: &str =
+    "set local enable_hashjoin = off; set local enable_mergejoin = off";
+
 /// The most END events read for one batch, to bound the client's memory: what is beyond them waits for the next.
 const MAX_ENDS: usize = 5000;
 

@@ -47,7 +47,11 @@ pub(super) async fn record(batch: Batch<'_, Applied>) -> Result<Ended, Error> {
         .iter()
         .flat_map(|(&index, slices)| slices.iter().map(move |slice| (index, slice)))
         .collect();
-    let sql = statement(&batch_slices(stream, &slices), cut.ends.is_some());
+    let sql = statement(
+        &batch_slices(stream, &slices),
+        cut.ends.is_some(),
+        cut.open.replay,
+    );
 
     let names: Vec<&str> = counts
         .keys()
@@ -241,7 +245,7 @@ fn batch_slices<'a>(stream: &'a Stream, slices: &[(usize, &'a Slice)]) -> Vec<Mo
 /// slice dataset, topic, partition, offset, the old fence (three), the newest commit time, the image of a deleted last
 /// row, the transaction of the old fence, the beginning of the open snapshot, and what the partition is recognised by
 /// (three); then, with `ends`, offset and position of the last END, and the same three of the transaction topic.
-fn statement(slices: &[Moved<'_>], ends: bool) -> String {
+fn statement(slices: &[Moved<'_>], ends: bool, replay: bool) -> String {
     let mut moved = Vec::new();
     for (n, Moved { shape, appended }) in slices.iter().enumerate() {
         let (events, key) = (shape.events(), shape.key_json(""));
@@ -317,8 +321,7 @@ fn statement(slices: &[Moved<'_>], ends: bool) -> String {
     let _ = write!(
         sql,
         "with moved as (\n{moved}\n), stream as (\n  \
-           update milepost.streams set batch_number = $2, checked_at = clock_timestamp(), consecutive_failures = 0,\n    \
-                  blocked_on = null, blocked_since = null where id = $1 returning *\n\
+           update milepost.streams set batch_number = $2{health} where id = $1 returning *\n\
          ), positions as (\n  \
            insert into milepost.positions as old (platform, store, dataset, topic, partition, watermark, fence_commit, fence_row,\n    \
                                            fence_order, newest_source_ts_us, watermark_row, in_snapshot, snapshot_from,\n                                           \
@@ -358,6 +361,12 @@ fn statement(slices: &[Moved<'_>], ends: bool) -> String {
            rows_unchanged, rows_overtaken, rows_replayed, rows_quarantined, rows_truncate, rows_closed, rows_healed)\n\
          select b.id, c.* from counts c cross join batch b",
         moved = moved.join("\nunion all\n"),
+        health = if replay {
+            // That they could be merged says nothing of what is staged.
+            ""
+        } else {
+            ", checked_at = clock_timestamp(), consecutive_failures = 0,\n    blocked_on = null, blocked_since = null"
+        },
         time = moment("$3::bigint"),
         started = moment("$7::bigint"),
     );

@@ -15,7 +15,7 @@ use crate::batch::{
     Attempt, Batch, Counts, Cut, Ended, Missing, Open, Prepared, Reach, Reading, apply, open,
     prepare, record,
 };
-use crate::compare::{self, Difference, Kind, by_keys, source_table, staged_keys};
+use crate::compare::{self, Difference, Kind, by_keys, position, source_table, staged_events};
 use crate::control::position::Position;
 use crate::control::stream::Stream;
 use crate::error::Error;
@@ -140,18 +140,24 @@ impl<'a> Resync<'a> {
             .keys()
             .map(|&place| spec.datasets[place].clone())
             .collect();
+        let merged = position::merged(session, self.stream).await?;
+        if position::is_older(source, merged).await {
+            return Err(older());
+        }
+        // Rows are looked up and joined here, not probed in the order of a key.
+        session.script("plan as ever", open::JOIN_FREELY).await?;
         let snapshot = source.snapshot(&datasets).await?;
         let mut slices = BTreeMap::new();
         let mut left = 0;
         for (at, (&place, &wanted)) in self.wanted.iter().enumerate() {
             let dataset = &datasets[at];
             let published = &self.stream.spec.datasets[place];
-            let staged = staged_keys(session, self.stream, published, wanted).await?;
+            let staged = staged_events(session, self.stream, published, wanted).await?;
             let found = by_keys(session, &snapshot, dataset, at, wanted).await?;
             let found: BTreeSet<&Difference> = found.iter().collect();
             let as_found: Vec<&Difference> = wanted
                 .iter()
-                .filter(|own| !staged.contains(&own.key) && found.contains(own))
+                .filter(|own| !staged.has(own) && found.contains(own))
                 .collect();
             left += (wanted.len() - as_found.len()) as u64;
             if as_found.is_empty() {
@@ -181,6 +187,9 @@ impl<'a> Resync<'a> {
             let position = Position::start(&dataset.name, IMAGE_TOPIC, heap::PARTITION);
             slices.insert(place, vec![Slice { position, high }]);
         }
+        session
+            .script("plan as a batch", open::PROBE_IN_ORDER)
+            .await?;
         Ok((slices, left))
     }
 
@@ -256,6 +265,14 @@ impl<'a> Resync<'a> {
                 .await?;
         }
         Ok(())
+    }
+}
+
+fn older() -> Error {
+    Error::Obstacle {
+        what: "the source is older than what is merged; nothing was changed".to_owned(),
+        remedy: "compare with the server that the connector reads: a standby may lag, and a copy or a restored backup is another source"
+            .to_owned(),
     }
 }
 

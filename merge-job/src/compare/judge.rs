@@ -1,8 +1,9 @@
 //! Lag and divergence told apart. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::difference::{Difference, Kind};
+use super::staged::Staged;
 
 /// What is known of the connector, and of what it had to deliver when the source was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -14,6 +15,8 @@ pub enum Delivery {
     /// Nothing: there is no such slot, and nothing later was merged.
     #[default]
     Unknown,
+    /// The source is older than what is merged: a standby that lags, a copy, a restored backup.
+    Older,
 }
 
 /// What became of the rows that differed at first.
@@ -31,6 +34,8 @@ pub struct Verdict {
     pub moving: u64,
     /// Rows that differ, and of which the connector may know.
     pub undelivered: u64,
+    /// Rows that differ from a source that is older than what is merged.
+    pub older: u64,
     /// What is known of the connector.
     pub delivery: Delivery,
 }
@@ -42,11 +47,12 @@ pub struct Verdict {
 /// - What differs in another way is being written: nothing can be said of it.
 /// - What differs in the same way was not touched by anything that arrived in between. Where the connector has not passed what
 ///   the source had at the first look, it may still be delivered.
+/// - Beside a source that is older than what is merged nothing says who is right.
 /// - All else has diverged.
 pub(super) fn judge(
     first: &[Difference],
     second: &[Difference],
-    staged: &BTreeSet<Vec<Option<String>>>,
+    staged: &Staged,
     delivery: Delivery,
 ) -> Verdict {
     let second: BTreeMap<_, _> = second
@@ -70,11 +76,16 @@ pub(super) fn judge(
             // Nothing finds it again.
             None if own.at_source().contains(&None) => verdict.unfit.push(own.clone()),
             None => verdict.arrived += 1,
-            Some(_) if staged.contains(&own.key) => verdict.staged += 1,
+            Some(_) if staged.has(own) => verdict.staged += 1,
+            Some(later) if own.kind == Kind::Unfit && later.kind == Kind::Unfit => {
+                verdict.unfit.push(own.clone());
+            }
             Some(later) if later.trace() != own.trace() => verdict.moving += 1,
-            Some(_) if own.kind == Kind::Unfit => verdict.unfit.push(own.clone()),
-            Some(_) if delivery == Delivery::Behind => verdict.undelivered += 1,
-            Some(_) => verdict.diverged.push(own.clone()),
+            Some(_) => match delivery {
+                Delivery::Behind => verdict.undelivered += 1,
+                Delivery::Older => verdict.older += 1,
+                Delivery::Passed | Delivery::Unknown => verdict.diverged.push(own.clone()),
+            },
         }
     }
     verdict
@@ -117,6 +128,7 @@ mod tests {
     #[test_case(Some(difference("1", Some(1), Some(2))), false, Delivery::Unknown => [1, 0, 0, 0, 0]; "what stays as it was has diverged")]
     #[test_case(Some(difference("1", Some(1), Some(2))), false, Delivery::Passed => [1, 0, 0, 0, 0]; "also where the connector has passed")]
     #[test_case(Some(difference("1", Some(1), Some(2))), false, Delivery::Behind => [0, 0, 0, 0, 1]; "but not before")]
+    #[test_case(Some(difference("1", Some(1), Some(2))), false, Delivery::Older => [0; 5]; "nor beside an older source")]
     #[test_case(Some(difference("1", Some(1), Some(2))), true, Delivery::Passed => [0, 0, 1, 0, 0]; "what waits for its merge is lag")]
     #[test_case(Some(difference("1", Some(2), Some(3))), false, Delivery::Passed => [0, 0, 0, 1, 0]; "what changed on both sides is being written")]
     #[test_case(Some(difference("1", Some(1), None)), false, Delivery::Passed => [0, 0, 0, 1, 0]; "what was deleted at the source meanwhile too")]
@@ -127,18 +139,14 @@ mod tests {
     ) -> [u64; 5] {
         let first = [difference("1", Some(1), Some(2))];
         let second: Vec<Difference> = later.into_iter().collect();
-        let staged = if is_staged {
-            BTreeSet::from([first[0].key.clone()])
-        } else {
-            BTreeSet::new()
-        };
+        let staged = Staged::of(is_staged.then(|| first[0].key.clone()));
         counts(&judge(&first, &second, &staged, delivery))
     }
 
     #[test]
     fn a_key_that_only_the_second_look_finds_is_no_ones_business() {
         let second = [difference("2", None, Some(1))];
-        let verdict = judge(&[], &second, &BTreeSet::new(), Delivery::Passed);
+        let verdict = judge(&[], &second, &Staged::default(), Delivery::Passed);
         assert_eq!(counts(&verdict), [0; 5]);
     }
 }

@@ -9,7 +9,8 @@ use tokio_postgres::types::Type;
 use super::difference::{Difference, Kind};
 use super::digest::Ranges;
 use super::rows::{self, Among, Casting};
-use super::{MAX_DIFFERENCES, staged};
+use super::staged::{self, Staged};
+use super::{MAX_DIFFERENCES, position};
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::image::{Snapshot, Source};
@@ -60,58 +61,59 @@ pub(super) async fn by_ranges(
     Ok(found)
 }
 
-/// Looks at the rows of some keys, by place of the dataset. Returns what differs, and which of the keys have staged events
-/// that are not merged.
+/// Looks at the rows of some keys, by place of the dataset.
 pub(super) async fn again(
     session: &Session,
     source: &Source,
     stream: &Stream,
     datasets: &[DatasetSpec],
     keys: &BTreeMap<usize, &[Difference]>,
-) -> Result<BTreeMap<usize, Again>, Error> {
+) -> Result<Again, Error> {
     session.script("begin the comparison", BEGIN).await?;
-    let mut all = BTreeMap::new();
+    let merged = position::merged(session, stream).await?;
+    let mut staged = BTreeMap::new();
     for (&place, differences) in keys {
         // The columns of staging have names and types of their own.
         let mut published = stream.spec.datasets.iter();
         let published = published
             .find(|own| own.name == datasets[place].name)
             .expect("it is a dataset of the stream");
-        let staged = staged::keys(session, stream, published, differences).await?;
-        all.insert(
-            place,
-            Again {
-                differences: Vec::new(),
-                staged,
-            },
-        );
+        let events = staged::events(session, stream, published, differences).await?;
+        staged.insert(place, events);
     }
+    let is_older = position::is_older(source, merged).await;
     let snapshot = source.snapshot(datasets).await?;
     snapshot.script("wait for the platform", PATIENT).await?;
+    let mut all = BTreeMap::new();
     for (&place, differences) in keys {
         let dataset = &datasets[place];
-        let copied = copy_keys(session, &snapshot, dataset, place, differences);
-        copied.await?;
+        copy_keys(session, &snapshot, dataset, place, differences).await?;
         let found = compare(session, dataset, place, &Among::Keys, differences).await?;
-        if let Some(again) = all.get_mut(&place) {
-            again.differences = found;
-        }
+        all.insert(place, found);
     }
     end(session, &snapshot).await?;
-    Ok(all)
+    Ok(Again {
+        differences: all,
+        staged,
+        is_older,
+    })
 }
 
-/// What a second look found.
+/// What a second look found, by place of the dataset.
 pub(super) struct Again {
-    pub(super) differences: Vec<Difference>,
-    pub(super) staged: BTreeSet<Vec<Option<String>>>,
+    /// What differs.
+    pub(super) differences: BTreeMap<usize, Vec<Difference>>,
+    /// What is staged and not merged.
+    pub(super) staged: BTreeMap<usize, Staged>,
+    /// Is the source older than what is merged?
+    pub(super) is_older: bool,
 }
 
 /// Looks at the rows of some keys within a transaction of the caller's, in which they do not change. The rows of the source
-/// stay in [`rows::source_table`] until its end.
+/// stay in [`rows::source_table`] until its end, and nothing else does.
 ///
 /// # Errors
-/// [`Error::Sql`] where a value does not cast, and what either database refuses.
+/// What either database refuses.
 pub(crate) async fn by_keys(
     session: &Session,
     snapshot: &Snapshot<'_>,
@@ -119,16 +121,9 @@ pub(crate) async fn by_keys(
     place: usize,
     differences: &[Difference],
 ) -> Result<Vec<Difference>, Error> {
+    snapshot.script("wait for the platform", PATIENT).await?;
     copy_keys(session, snapshot, dataset, place, differences).await?;
-    query(
-        session,
-        dataset,
-        place,
-        &Among::Keys,
-        Casting::Trusting,
-        differences,
-    )
-    .await
+    compare(session, dataset, place, &Among::Keys, differences).await
 }
 
 async fn end(session: &Session, snapshot: &Snapshot<'_>) -> Result<(), Error> {
@@ -192,12 +187,14 @@ async fn ranges_of(
         .collect();
     let rows = ours.values().map(|(rows, _)| rows).sum::<i64>();
     let rows = u64::try_from(rows).unwrap_or(0);
-    let (open, fewest) = differing(&ours, &theirs);
+    let open = differing(&ours, &theirs);
     if open.is_empty() {
         let differences = Vec::new();
         return Ok(Found::Rows { rows, differences });
     }
-    if fewest > MAX_DIFFERENCES {
+    let there_are = theirs.values().map(|(rows, _)| rows).sum::<i64>();
+    let there_are = u64::try_from(there_are).unwrap_or(0);
+    if rows.abs_diff(there_are) > MAX_DIFFERENCES as u64 {
         return Ok(Found::TooMany);
     }
     let list = sql::list(open.iter().map(ToString::to_string));
@@ -223,19 +220,12 @@ async fn ranges_of(
 /// Number of rows, and the sum of their hashes.
 type Sum = (i64, String);
 
-/// The ranges whose sums differ, and how many rows do at least.
-fn differing(ours: &BTreeMap<i64, Sum>, theirs: &BTreeMap<i64, Sum>) -> (BTreeSet<i64>, usize) {
-    let mut open = BTreeSet::new();
-    let mut fewest = 0;
-    for range in ours.keys().chain(theirs.keys()) {
-        let (own, other) = (ours.get(range), theirs.get(range));
-        if own != other && open.insert(*range) {
-            let rows = |sum: Option<&Sum>| sum.map_or(0, |(rows, _)| *rows);
-            let apart = rows(own).abs_diff(rows(other)).max(1);
-            fewest += usize::try_from(apart).unwrap_or(usize::MAX);
-        }
-    }
-    (open, fewest)
+/// The ranges whose sums differ.
+fn differing(ours: &BTreeMap<i64, Sum>, theirs: &BTreeMap<i64, Sum>) -> BTreeSet<i64> {
+    let all = ours.keys().chain(theirs.keys());
+    all.filter(|range| ours.get(range) != theirs.get(range))
+        .copied()
+        .collect()
 }
 
 async fn size(session: &Session, table: &str) -> Result<u64, Error> {
@@ -279,25 +269,36 @@ async fn copy_keys(
         .key_columns()
         .map(|column| format!("t.{}", column.staged_as.quoted()))
         .collect();
-    // A key with a null is found by no condition.
-    let keys: Vec<&[Option<String>]> = differences
-        .iter()
-        .map(Difference::at_source)
-        .filter(|key| key.iter().all(Option::is_some))
-        .collect();
-    let chunk = KEYS[usize::from(names.len() > 1)];
-    for keys in keys.chunks(chunk) {
-        let values = keys
+    // What the source printed, it reads; what the table printed it may not, and then texts are compared.
+    let as_printed = snapshot.reads_keys(place);
+    let as_texts: Vec<String> = names.iter().map(|name| format!("({name})::text")).collect();
+    let of = |is_own: bool| {
+        let own = differences
             .iter()
-            .map(|key| tuple(key.iter().flatten().map(|text| sql::literal(text))));
-        let condition = format!(
-            "{} in ({})",
-            tuple(names.iter().cloned()),
-            sql::list(values)
-        );
-        snapshot
-            .copy_where(place, &condition, &rows::copy_in(place), session)
-            .await?;
+            .filter(move |own| own.source_key.is_some() == is_own);
+        own.map(Difference::at_source)
+            // A key with a null is found by no condition.
+            .filter(|key| key.iter().all(Option::is_some))
+            .collect::<Vec<_>>()
+    };
+    let chunk = KEYS[usize::from(names.len() > 1)];
+    for (keys, names) in [
+        (of(true), &names),
+        (of(false), if as_printed { &names } else { &as_texts }),
+    ] {
+        for keys in keys.chunks(chunk) {
+            let values = keys
+                .iter()
+                .map(|key| tuple(key.iter().flatten().map(|text| sql::literal(text))));
+            let condition = format!(
+                "{} in ({})",
+                tuple(names.iter().cloned()),
+                sql::list(values)
+            );
+            snapshot
+                .copy_where(place, &condition, &rows::copy_in(place), session)
+                .await?;
+        }
     }
     Ok(())
 }
@@ -311,7 +312,7 @@ fn tuple(parts: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// Compares, and where a value does not cast does it again with care. The transaction is rolled back afterwards.
+/// Compares, and where a value does not cast does it again with care.
 async fn compare(
     session: &Session,
     dataset: &DatasetSpec,
@@ -331,7 +332,12 @@ async fn compare(
         rows::create_casts(dataset)
     );
     session.script("make the casts of a row", &again).await?;
-    query(session, dataset, place, among, Casting::Careful, keys).await
+    let found = query(session, dataset, place, among, Casting::Careful, keys).await?;
+    // Behind PgBouncer they would outlive the transaction on its connection.
+    session
+        .script("drop the casts of a row", &rows::drop_casts(dataset))
+        .await?;
+    Ok(found)
 }
 
 async fn query(

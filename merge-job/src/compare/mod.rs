@@ -6,9 +6,9 @@
 //!
 //! A merge table is behind its source by what is under way, so a row that differs proves nothing. What still differs, and in
 //! the same way, after everything has had time to arrive is no lag: see [`Verdict`]. Each look reads the merge table first and
-//! the source after it, each in one snapshot, so the table is never ahead of what it is compared with.
+//! the source after it, each in one snapshot, so the table is never ahead of what it is compared with, if the source is the one that the connector reads.
 //!
-//! `digest` sums up ranges of keys on both sides, so that rows travel only where sums differ; `rows` compares those, typed as
+//! `position` says who is how far; `digest` sums up ranges of keys on both sides, so that rows travel only where sums differ; `rows` compares those, typed as
 //! the merge types them; `look` does both; `difference` is what is found; `judge` and `plan` are pure.
 
 mod difference;
@@ -17,6 +17,7 @@ mod judge;
 mod look;
 mod note;
 mod plan;
+pub(crate) mod position;
 mod rows;
 mod staged;
 
@@ -29,7 +30,7 @@ use tokio_postgres::types::Type;
 use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::image::Source;
-use crate::session::{Bound, Session};
+use crate::session::Session;
 
 pub use difference::{Difference, Kind};
 pub use judge::{Delivery, Verdict};
@@ -37,7 +38,7 @@ pub(crate) use look::by_keys;
 pub use note::Note;
 pub use plan::{DatasetPlan, Plan};
 pub(crate) use rows::source_table;
-pub(crate) use staged::keys as staged_keys;
+pub(crate) use staged::events as staged_events;
 
 /// For how long a row has to differ, in the same way, before it is taken for more than lag.
 pub const DEFAULT_SETTLE: Duration = Duration::from_secs(30);
@@ -50,7 +51,7 @@ const PATIENCE: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The most rows of a dataset that are compared one by one: their keys are in the client's memory.
-pub const MAX_DIFFERENCES: usize = 50_000;
+pub const MAX_DIFFERENCES: usize = 10_000;
 
 /// What to do where more rows differ.
 pub(crate) const TOO_MANY: &str = "so many rows are no accident of single events: look whether it is the right source; then take a \
@@ -192,7 +193,7 @@ async fn look_twice(
     settle: Duration,
 ) -> Result<Vec<Outcome>, Error> {
     let first = look::by_ranges(session, source, datasets).await?;
-    let reached = source_position(source).await;
+    let reached = position::of_source(source).await;
     let mut keys = BTreeMap::new();
     for (place, found) in first.iter().enumerate() {
         if let look::Found::Rows { differences, .. } = found
@@ -202,20 +203,26 @@ async fn look_twice(
         }
     }
     let mut delivery = Delivery::default();
-    let mut second = BTreeMap::new();
+    let mut second = None;
     if !keys.is_empty() {
-        delivery = wait(session, source, stream, reached, settle).await?;
-        second = look::again(session, source, stream, datasets, &keys).await?;
+        let names: Vec<&str> = keys.keys().map(|&at| datasets[at].name.as_str()).collect();
+        delivery = wait(session, source, stream, &names, reached, settle).await?;
+        let again = look::again(session, source, stream, datasets, &keys).await?;
+        if again.is_older {
+            delivery = Delivery::Older;
+        }
+        second = Some(again);
     }
     let judged = |(place, found): (usize, &look::Found)| match found {
         look::Found::TooMany => Outcome::TooMany,
         look::Found::Rows { rows, differences } => Outcome::Compared {
             rows: *rows,
-            verdict: match second.get(&place) {
-                Some(again) => {
-                    judge::judge(differences, &again.differences, &again.staged, delivery)
+            verdict: match &second {
+                Some(again) if keys.contains_key(&place) => {
+                    let (later, staged) = (&again.differences[&place], &again.staged[&place]);
+                    judge::judge(differences, later, staged, delivery)
                 }
-                None => Verdict::default(),
+                _ => Verdict::default(),
             },
         },
     };
@@ -259,74 +266,23 @@ impl Progress {
     }
 }
 
-/// How far the log of a source is written, or a standby has replayed it. None where it does not tell.
-async fn source_position(source: &Source) -> Option<i64> {
-    let sql = "select (case when pg_is_in_recovery() then pg_last_wal_replay_lsn() else pg_current_wal_lsn() end - '0/0'::pg_lsn)::text";
-    let rows = source
-        .script("read the position of the source", sql)
-        .await
-        .ok()?;
-    rows.first()?.get(0)?.parse().ok()
-}
-
 /// Waits until what was under way has had time to arrive.
 async fn wait(
     session: &Session,
     source: &Source,
     stream: &Stream,
+    datasets: &[&str],
     reached: Option<i64>,
     settle: Duration,
 ) -> Result<Delivery, Error> {
     tokio::time::sleep(settle).await;
     let mut waited = Duration::ZERO;
     loop {
-        let delivery = delivery(session, source, stream, reached).await?;
+        let delivery = position::delivery(session, source, stream, datasets, reached).await?;
         if delivery != Delivery::Behind || waited >= settle * PATIENCE {
             return Ok(delivery);
         }
         tokio::time::sleep(PAUSE).await;
         waited += PAUSE;
     }
-}
-
-/// Whether the connector is known to have passed a position of the source.
-async fn delivery(
-    session: &Session,
-    source: &Source,
-    stream: &Stream,
-    reached: Option<i64>,
-) -> Result<Delivery, Error> {
-    let (Some(reached), Some(origin)) = (reached, &stream.spec.origin) else {
-        return Ok(Delivery::Unknown);
-    };
-    if stream.spec.source == SourcePosition::Postgres {
-        let key = &stream.spec.stream;
-        let values: [Bound<'_>; 3] = [
-            (&key.platform, Type::TEXT),
-            (&key.store, Type::TEXT),
-            (&reached, Type::INT8),
-        ];
-        let sql = "select exists (select from milepost.positions\n                \
-                    where platform = $1 and store = $2 and fence_commit >= $3)";
-        let rows = session
-            .query("see how far the store is merged", sql, &values)
-            .await?;
-        if rows.first().is_some_and(|row| row.get(0)) {
-            return Ok(Delivery::Passed);
-        }
-    }
-    let sql = format!(
-        "select (confirmed_flush_lsn - '0/0'::pg_lsn >= {reached})::text from pg_replication_slots where slot_name = {}",
-        crate::sql::literal(&origin.slot)
-    );
-    let rows = source.script("ask the slot of the connector", &sql).await;
-    let passed = rows.ok().and_then(|rows| {
-        let row = rows.first()?;
-        Some(row.get(0)? == "true")
-    });
-    Ok(match passed {
-        Some(true) => Delivery::Passed,
-        Some(false) => Delivery::Behind,
-        None => Delivery::Unknown,
-    })
 }

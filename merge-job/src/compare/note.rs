@@ -25,6 +25,8 @@ pub struct Note {
     moving: u64,
     /// Rows that the connector may still deliver.
     undelivered: u64,
+    /// Rows that differ from a source that is older than what is merged.
+    older: u64,
     /// Is it known that the connector has passed what the source had?
     #[serde(skip_serializing_if = "Option::is_none")]
     passed: Option<bool>,
@@ -46,6 +48,7 @@ impl Note {
             staged: 0,
             moving: 0,
             undelivered: 0,
+            older: 0,
             passed: None,
             skipped: None,
         };
@@ -62,10 +65,11 @@ impl Note {
                 note.staged = verdict.staged;
                 note.moving = verdict.moving;
                 note.undelivered = verdict.undelivered;
+                note.older = verdict.older;
                 note.passed = match verdict.delivery {
                     Delivery::Passed => Some(true),
                     Delivery::Behind => Some(false),
-                    Delivery::Unknown => None,
+                    Delivery::Unknown | Delivery::Older => None,
                 };
             }
         }
@@ -87,6 +91,10 @@ impl fmt::Display for Note {
             (self.staged, "staged and not merged yet"),
             (self.moving, "written meanwhile"),
             (self.undelivered, "not delivered yet"),
+            (
+                self.older,
+                "other than at a source that is older than what is merged",
+            ),
         ];
         let mut mark = ": ";
         for (count, what) in parts.iter().filter(|(count, _)| *count > 0) {

@@ -47,6 +47,13 @@ pub(super) enum Casting {
     Careful,
 }
 
+/// The statements that drop those functions.
+pub(super) fn drop_casts(dataset: &DatasetSpec) -> String {
+    let drop = |place| format!("drop function {}", cast(place, "text"));
+    let all: Vec<String> = (0..dataset.columns.len()).map(drop).collect();
+    all.join("; ")
+}
+
 /// The statements that make those functions.
 pub(super) fn create_casts(dataset: &DatasetSpec) -> String {
     let function = |(place, column): (usize, &ColumnSpec)| {
@@ -69,10 +76,24 @@ fn cast(place: usize, text: &str) -> String {
     format!("pg_temp.mp_read_{place}({text})")
 }
 
+/// Is a text longer than a type of this length takes? Casts cut it, and a sink could not have written it.
+fn is_cut(place: usize, merge_type: &str) -> Option<String> {
+    let (base, rest) = merge_type.split_once('(')?;
+    let length: u32 = rest.strip_suffix(')')?.parse().ok()?;
+    let (text, comparison) = match base {
+        "character varying" | "bit varying" => (format!("c{place}"), ">"),
+        // Its blanks at the end are none.
+        "character" => (format!("rtrim(c{place}, ' ')"), ">"),
+        "bit" => (format!("c{place}"), "<>"),
+        _ => return None,
+    };
+    Some(format!("char_length({text}) {comparison} {length}"))
+}
+
 /// The query for the rows that differ, `limit` at most: `kind`, `key`, `source_key`, `merged`, `source`.
 ///
-/// Equality is that of the merge, of the stored image. A row of the source is unfit where a value does not cast or may
-/// not be null: the merge sets it aside.
+/// Equality is that of the merge, of the stored image. A row of the source is unfit where a value does not cast, is cut, or may
+/// not be null, or where another row has its key: no merge would have it so.
 pub(super) fn differences(
     dataset: &DatasetSpec,
     place: usize,
@@ -86,21 +107,21 @@ pub(super) fn differences(
         .iter()
         .filter_map(|name| dataset.columns.iter().position(|own| own.name == *name))
         .collect();
-    let value = |&(place, column): &(usize, &ColumnSpec)| match casting {
-        Casting::Trusting => typed(&format!("c{place}"), column),
+    let value = |place: usize| match casting {
+        Casting::Trusting => typed(&format!("c{place}"), &dataset.columns[place]),
         Casting::Careful => cast(place, &format!("c{place}")),
     };
-    let values: Vec<String> = columns
-        .iter()
-        .map(|own| format!("{} as v{}", value(own), own.0))
-        .collect();
-    let is_unfit = columns.iter().map(|(place, column)| {
-        if column.nullable {
-            format!("c{place} is not null and v{place} is null")
-        } else {
-            format!("v{place} is null")
+    let is_unfit = columns.iter().filter_map(|&(place, column)| {
+        let mut parts: Vec<String> = is_cut(place, &column.merge_type).into_iter().collect();
+        if casting == Casting::Careful {
+            parts.push(format!("c{place} is not null and {} is null", value(place)));
         }
+        if !column.nullable {
+            parts.push(format!("c{place} is null"));
+        }
+        (!parts.is_empty()).then(|| parts.join(" or "))
     });
+    let is_unfit: Vec<String> = is_unfit.chain(["false".to_owned()]).collect();
     let raw: Vec<String> = columns
         .iter()
         .map(|(place, _)| format!("c{place}"))
@@ -109,59 +130,85 @@ pub(super) fn differences(
         .iter()
         .map(|(_, column)| format!("t.{}", column.name.quoted()))
         .collect();
-    let named = stored
-        .iter()
-        .enumerate()
-        .map(|(place, stored)| format!("{stored} as v{place}"));
     let live = dataset.live_table().quoted();
     let from = match among {
         Among::Where(condition) => format!("{live} t where {condition}"),
-        Among::Keys => {
-            let names: Vec<String> = (0..key.len()).map(|n| format!("k{n}")).collect();
-            let arrays = (1..=key.len()).map(|n| format!("${n}::text[]"));
-            let joined = dataset.key_columns().enumerate().map(|(n, column)| {
-                format!("t.{} = k.k{n}::{}", column.name.quoted(), column.merge_type)
-            });
-            format!(
-                "unnest({}) k({}) join {live} t on {}",
-                sql::list(arrays),
-                sql::list(names),
-                joined.collect::<Vec<_>>().join(" and ")
-            )
-        }
+        Among::Keys => format!(
+            "{} join {live} t on {}",
+            bound(&key),
+            same_as_bound(dataset)
+        ),
     };
-    let same_key = key.iter().map(|place| format!("s.v{place} = l.v{place}"));
-    let keys_of = |prefix: &str, letter: char| {
-        sql::list(
-            key.iter()
-                .map(|place| format!("{prefix}{letter}{place}::text")),
-        )
-    };
-    let all =
-        |prefix: &str| sql::list(columns.iter().map(|(place, _)| format!("{prefix}v{place}")));
+    let keys = |each: &dyn Fn(usize) -> String| sql::list(key.iter().map(|&place| each(place)));
+    let same_key: Vec<String> = key
+        .iter()
+        .map(|place| format!("s.v{place} = l.v{place}"))
+        .collect();
+    let cut_keys = key
+        .iter()
+        .filter_map(|&place| is_cut(place, &dataset.columns[place].merge_type));
+    let cut_keys: Vec<String> = cut_keys.chain(["false".to_owned()]).collect();
+    // Values stand in a row of their own: a list of all columns on both sides would be too long for the server.
     format!(
         "with s as materialized (\n  \
-           select *, ({unfit}) as x_unfit from (select *, {hash_of_source} as x_hash, {values} from {source}) s\n\
+           select *, x_bad or count(*) filter (where not ({key_is_cut})) over (partition by {own_key}) > 1 as x_unfit from (\n    \
+             select {key_values}, {raw_key}, array[{raw_key}]::text[] as x_key, {hash_of_source} as x_hash, row({values}) as x_row, ({unfit}) as x_bad from {source}) c\n\
          ), l as materialized (\n  \
-           select {hash_of_live} as x_hash, {named} from {from}\n\
+           select {stored_key}, {hash_of_live} as x_hash, row({stored}) as x_row from {from}\n\
          )\n\
          select case when s.x_unfit then 'unfit' when l.x_hash is null then 'missing' when s.x_hash is null then 'extra' else 'differs' end as kind,\n       \
                 case when l.x_hash is null then array[{key_of_source}] else array[{key_of_live}] end as key,\n       \
-                case when s.x_hash is not null then array[{source_key}] end as source_key, l.x_hash as merged, s.x_hash as source\n  \
+                s.x_key as source_key, l.x_hash as merged, s.x_hash as source\n  \
            from s full join l on {same_key}\n \
-          where s.x_hash is null or l.x_hash is null or s.x_unfit or not record_image_eq(row({of_source}), row({of_live}))\n \
+          where s.x_hash is null or l.x_hash is null or s.x_unfit or not record_image_eq(s.x_row, l.x_row)\n \
           limit {limit}",
-        unfit = is_unfit.collect::<Vec<_>>().join(" or "),
+        key_is_cut = cut_keys.join(" or "),
+        own_key = keys(&|place| format!("v{place}")),
+        key_values = keys(&|place| format!("{} as v{place}", value(place))),
+        raw_key = keys(&|place| format!("c{place}")),
         hash_of_source = hash(&raw),
-        values = values.join(", "),
+        values = sql::list((0..columns.len()).map(value)),
+        unfit = is_unfit.join(" or "),
         source = source_table(place).quoted(),
+        stored_key = keys(&|place| format!("{} as v{place}", stored[place])),
         hash_of_live = hash(&stored),
-        named = sql::list(named),
-        key_of_source = keys_of("s.", 'v'),
-        key_of_live = keys_of("l.", 'v'),
-        source_key = keys_of("s.", 'c'),
-        same_key = same_key.collect::<Vec<_>>().join(" and "),
-        of_source = all("s."),
-        of_live = all("l."),
+        stored = sql::list(stored.iter().cloned()),
+        key_of_source = keys(&|place| format!("s.v{place}::text")),
+        key_of_live = keys(&|place| format!("l.v{place}::text")),
+        same_key = same_key.join(" and "),
     )
+}
+
+/// The keys that are bound, an array for each column: `k(k0, k1)`.
+fn bound(key: &[usize]) -> String {
+    format!(
+        "unnest({}) k({})",
+        sql::list((1..=key.len()).map(|n| format!("${n}::text[]"))),
+        sql::list((0..key.len()).map(|n| format!("k{n}")))
+    )
+}
+
+fn same_as_bound(dataset: &DatasetSpec) -> String {
+    let columns = dataset.key_columns().enumerate();
+    let same = columns
+        .map(|(n, column)| format!("t.{} = k.k{n}::{}", column.name.quoted(), column.merge_type));
+    same.collect::<Vec<_>>().join(" and ")
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("character varying(6)" => Some("char_length(c3) > 6".to_owned()))]
+    #[test_case("character(6)" => Some("char_length(rtrim(c3, ' ')) > 6".to_owned()))]
+    #[test_case("bit(6)" => Some("char_length(c3) <> 6".to_owned()))]
+    #[test_case("bit varying(6)" => Some("char_length(c3) > 6".to_owned()))]
+    #[test_case("character varying" => None)]
+    #[test_case("numeric(6,2)" => None)]
+    #[test_case("timestamp(6) without time zone" => None)]
+    fn what_a_cast_cuts_is_told(merge_type: &str) -> Option<String> {
+        is_cut(3, merge_type)
+    }
 }

@@ -11,15 +11,40 @@ use crate::control::stream::Stream;
 use crate::error::Error;
 use crate::session::{Bound, Session};
 use crate::sql;
+use crate::staging::cut;
 use crate::staging::key_cast::{self, Origin};
 
-/// The keys among those of `differences` that have an event above the watermarks. Within a transaction.
-pub(crate) async fn keys(
+/// Events that are staged and not merged.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Staged {
+    keys: BTreeSet<Vec<Option<String>>>,
+    /// A truncate is an event of every key.
+    is_truncated: bool,
+}
+
+impl Staged {
+    #[cfg(test)]
+    pub(super) fn of(keys: impl IntoIterator<Item = Vec<Option<String>>>) -> Self {
+        Self {
+            keys: keys.into_iter().collect(),
+            is_truncated: false,
+        }
+    }
+
+    /// Has the row an event that is not merged?
+    pub(crate) fn has(&self, own: &Difference) -> bool {
+        self.is_truncated || self.keys.contains(&own.key)
+    }
+}
+
+/// Which of `differences` have an event above the watermarks, or in a partition that nothing was merged from. Within a
+/// transaction.
+pub(crate) async fn events(
     session: &Session,
     stream: &Stream,
     dataset: &DatasetSpec,
     differences: &[Difference],
-) -> Result<BTreeSet<Vec<Option<String>>>, Error> {
+) -> Result<Staged, Error> {
     let spec = &stream.spec.stream;
     session
         .script("make the casts of staged keys", &key_cast::create(dataset))
@@ -45,10 +70,19 @@ pub(crate) async fn keys(
     session
         .script("drop the casts of staged keys", &key_cast::drop(dataset))
         .await?;
-    Ok(rows.iter().map(|row| row.get("key")).collect())
+    let mut staged = Staged::default();
+    for row in &rows {
+        match row.get::<_, Option<Vec<Option<String>>>>("key") {
+            Some(key) => {
+                staged.keys.insert(key);
+            }
+            None => staged.is_truncated = true,
+        }
+    }
+    Ok(staged)
 }
 
-/// `$1` platform, `$2` store, `$3` dataset, then the values of each column of the key.
+/// `$1` platform, `$2` store, `$3` dataset, then the values of each column of the key. A row without a key is of a truncate.
 fn statement(dataset: &DatasetSpec) -> String {
     let numbered = || dataset.key_columns().enumerate();
     let names = numbered().map(|(n, _)| format!("k{n}"));
@@ -59,15 +93,18 @@ fn statement(dataset: &DatasetSpec) -> String {
         format!("{} as v{n}", Origin::Staged.cast(n, &text))
     });
     let same = numbered().map(|(n, column)| format!("s.v{n} = k.k{n}::{}", column.merge_type));
+    let staging = dataset.staging.quoted();
     format!(
-        "select distinct array[{keys}] as key\n  \
-           from (select {staged} from milepost.positions p\n          \
-                   join {staging} s on s.__connect_topic = p.topic and s.__connect_partition = p.partition and s.__connect_offset > p.watermark\n         \
-                  where p.platform = $1 and p.store = $2 and p.dataset = $3) s\n  \
-           join unnest({arrays}) k({names}) on {same}",
+        "with open as materialized (\n  \
+           select s.__op as op, {staged} from ({partitions}) w\n    \
+             left join milepost.positions p on p.platform = $1 and p.store = $2 and p.dataset = $3 and p.topic = w.topic and p.partition = w.part\n    \
+             join {staging} s on s.__connect_topic = w.topic and s.__connect_partition = w.part and s.__connect_offset > coalesce(p.watermark, -1)\n\
+         )\n\
+         select distinct array[{keys}] as key from open s join unnest({arrays}) k({names}) on {same} where s.op <> 't'\n\
+         union all (select null from open where op = 't' limit 1)",
+        partitions = cut::partitions(&staging),
         keys = sql::list(keys),
         staged = sql::list(staged),
-        staging = dataset.staging.quoted(),
         arrays = sql::list(arrays),
         names = sql::list(names),
         same = same.collect::<Vec<_>>().join(" and "),

@@ -241,6 +241,11 @@ impl Snapshot<'_> {
         table::values(&self.datasets[place], place, &self.found)
     }
 
+    /// Can it read the keys of that dataset's merge table, as the platform prints them?
+    pub(crate) fn reads_keys(&self, place: usize) -> bool {
+        table::reads_keys(&self.datasets[place], place, &self.found)
+    }
+
     /// The table of the dataset at this place.
     pub(crate) fn table(&self, place: usize) -> &TableRef {
         table::of(&self.datasets[place])

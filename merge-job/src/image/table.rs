@@ -159,6 +159,33 @@ pub(super) fn values(dataset: &DatasetSpec, place: usize, found: &[Found]) -> Ve
     dataset.columns.iter().zip(own).map(value).collect()
 }
 
+/// Can the source read the keys of a merge table, as that prints them?
+pub(super) fn reads_keys(dataset: &DatasetSpec, place: usize, found: &[Found]) -> bool {
+    let own = found.iter().filter(|found| found.place == place);
+    let mut keys = dataset
+        .columns
+        .iter()
+        .zip(own)
+        .filter(|(column, _)| dataset.key.contains(&column.name));
+    keys.all(|(column, found)| reads(found.data_type.as_deref(), &column.merge_type))
+}
+
+/// Is every text of the merge type one of the source's type? Types of the source by their name in the catalog.
+fn reads(data_type: Option<&str>, merge_type: &str) -> bool {
+    let base = merge_type.split('(').next().unwrap_or_default().trim();
+    match data_type {
+        Some("text" | "varchar" | "bpchar" | "name") => true,
+        Some("int8") => matches!(base, "bigint" | "integer" | "smallint"),
+        Some("int4") => matches!(base, "integer" | "smallint"),
+        Some("int2") => base == "smallint",
+        Some("numeric") => matches!(base, "numeric" | "bigint" | "integer" | "smallint"),
+        Some("uuid" | "date" | "bytea") => data_type == Some(base),
+        Some("bool") => base == "boolean",
+        Some("timestamp" | "timestamptz") => base.starts_with("timestamp"),
+        _ => false,
+    }
+}
+
 /// The statement that sends a dataset's rows, those `t` of which the condition is true.
 pub(super) fn copy_out(
     dataset: &DatasetSpec,

@@ -97,9 +97,23 @@ fn add(own: &Compared, verdict: &Verdict, show_keys: bool, report: &mut Report) 
             message: format!("{} of the source cannot be in the table", counted(count, "row")),
             count,
             examples: examples(&rows, show_keys),
-            help: "see `merge-job quarantine list`: widen the column in the model, or mend the value at the source"
+            help: "see `merge-job quarantine list`: widen the column in the model, or mend the value at the source; of a key that several rows \
+                 have, none is the right one"
                 .to_owned(),
             ..of(own, "source-unfit", Severity::Error)
+        });
+    }
+    if verdict.older > 0 {
+        report.push(Finding {
+            message: format!(
+                "{} of the table or the source {} only in one, or other there, and the source is older than what is merged",
+                counted(verdict.older, "row"),
+                if verdict.older == 1 { "is" } else { "are" }
+            ),
+            count: verdict.older,
+            help: "compare with the server that the connector reads: a standby may lag, and a copy or a restored backup is another source"
+                .to_owned(),
+            ..of(own, "source-older", Severity::Error)
         });
     }
     let open = verdict.undelivered + verdict.moving;

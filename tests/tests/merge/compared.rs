@@ -14,6 +14,7 @@ mod interrupted;
 mod random;
 mod refused;
 mod repaired;
+mod wary;
 
 /// A stream whose events come from this database: each dataset from the table of its name in schema `public`.
 fn stream(source: &Database, mut datasets: Vec<DatasetSpec>) -> StreamSpec {

@@ -177,14 +177,14 @@ fn so_many_differences_are_no_accident() {
     assert_eq!(run.code, 1, "{run}");
     assert!(
         run.stdout
-            .contains("more than 50000 rows differ from the source"),
+            .contains("more than 10000 rows differ from the source"),
         "{run}"
     );
     let run = pair.resync(&["--execute", "0123456789abcdef"]);
     assert_eq!(run.code, 1, "{run}");
     assert!(
         run.stderr
-            .contains("more than 50000 rows of dataset `items` differ"),
+            .contains("more than 10000 rows of dataset `items` differ"),
         "{run}"
     );
 }
