@@ -106,9 +106,9 @@ fn add(own: &Compared, verdict: &Verdict, show_keys: bool, report: &mut Report) 
     if verdict.older > 0 {
         report.push(Finding {
             message: format!(
-                "{} of the table or the source {} only in one, or other there, and the source is older than what is merged",
+                "{} {} from a source that is older than what is merged",
                 counted(verdict.older, "row"),
-                if verdict.older == 1 { "is" } else { "are" }
+                if verdict.older == 1 { "differs" } else { "differ" }
             ),
             count: verdict.older,
             help: "compare with the server that the connector reads: a standby may lag, and a copy or a restored backup is another source"

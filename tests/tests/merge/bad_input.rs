@@ -138,7 +138,7 @@ fn a_spec_of_another_version_is_refused() {
     let file = directory.path().join("customers.json");
     fs::write(
         &file,
-        spec.to_json().replace("\"version\": 2", "\"version\": 99"),
+        spec.to_json().replace("\"version\": 3", "\"version\": 99"),
     )
     .expect("writable");
     let before = state(&mut database);
@@ -148,7 +148,7 @@ fn a_spec_of_another_version_is_refused() {
     says(
         &run,
         Outcome::Usage,
-        &["version 99", "reads versions 1 to 2", "customers.json"],
+        &["version 99", "reads versions 1 to 3", "customers.json"],
     );
     assert_eq!(state(&mut database), before);
 }
@@ -156,7 +156,7 @@ fn a_spec_of_another_version_is_refused() {
 #[test]
 fn a_published_spec_of_another_version_is_refused() {
     let (spec, mut database) = staged();
-    database.run("update milepost.streams set spec = replace(spec, '\"version\": 2', '\"version\": 99'), spec_version = 99");
+    database.run("update milepost.streams set spec = replace(spec, '\"version\": 3', '\"version\": 99'), spec_version = 99");
     let before = state(&mut database);
     let run = Job::merge(database.url(), &spec).run();
     says(&run, Outcome::Usage, &["version 99"]);

@@ -59,7 +59,7 @@ fn rows_of_a_source_that_is_older_than_what_is_merged_are_never_taken() {
     assert_eq!(run.code, 1, "{run}");
     assert!(
         run.stdout
-            .contains("error[source-older]: shop#items: 3 rows of the table or the source"),
+            .contains("error[source-older]: shop#items: 3 rows differ from a source that is older"),
         "{run}"
     );
     assert!(!run.stdout.contains("repair plan"), "{run}");
