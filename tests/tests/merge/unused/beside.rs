@@ -81,6 +81,24 @@ fn a_publish_at_that_moment_keeps_the_tables_and_the_progress() {
     assert_eq!(things.merged(), "0=a,1=a,2=a,3=a,4=a,6=a");
 }
 
+/// Whoever keeps it commits while the removal waits for the table.
+#[test]
+fn a_mark_that_goes_at_that_moment_keeps_the_tables() {
+    let mut things = due(ALL);
+    let before = things.database.value(TABLES);
+    let mut keeper = things.database.again();
+    keeper.run("begin; comment on table main.shop__things is null");
+    let running = Job::new(things.database.url())
+        .args(["remove-unused-tables"])
+        .start();
+    until_it_waits(&mut things.database);
+    keeper.run("commit");
+    let run = running.wait();
+    assert_eq!(run.code, 0, "{run}");
+    says(&run, &["stays: it was used again, or changed"]);
+    assert_eq!(things.database.value(TABLES), before);
+}
+
 /// The sink has not committed yet when the removal looks first.
 #[test]
 fn a_row_that_is_staged_at_that_moment_keeps_the_tables() {
