@@ -10,7 +10,7 @@ pub const PLATFORM_PLAN_VERSION: u32 = 1;
 pub const CONTROL_SCHEMA: &str = "milepost";
 
 /// The version of the control tables that this release works on: the number of its last migration.
-pub const CONTROL_VERSION: i32 = 6;
+pub const CONTROL_VERSION: i32 = 7;
 
 /// The index of a platform: `platform.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,6 +7,7 @@ pub(crate) mod rebuild;
 pub(crate) mod resync;
 pub(crate) mod topics;
 pub(crate) mod trim;
+pub(crate) mod unused;
 
 use std::path::PathBuf;
 
@@ -67,6 +68,8 @@ pub(crate) enum Command {
     /// Remove versions that ended longer ago than any group keeps them, while merges go on
     #[command(after_help = trim::HISTORY_HELP)]
     TrimHistory(trim::TrimArguments),
+    /// List tables that no published stream has any more, and drop them a time later
+    RemoveUnusedTables(unused::UnusedArguments),
     /// Remove every row of a key, from merge table, history, staging and quarantine
     Erase(erase::EraseArguments),
     /// Print the statements that make a stream's tables and views

@@ -6,7 +6,7 @@
 //! [`merge_shard`] does so with many;
 //! [`image`] reads whole tables of a source where nobody stages events; [`quarantine`] tries again what did not fit;
 //! [`table_migration`] changes tables that a publish may not; [`rebuild`] makes a merge table anew; [`topics`] tells topics that
-//! were made again; [`trim`] removes what was kept long enough and [`erase`] every row of a key; [`verify`] proves the
+//! were made again; [`trim`] removes what was kept long enough, [`unused`] tables that nobody uses and [`erase`] every row of a key; [`verify`] proves the
 //! invariants, [`compare`] holds rows against their source, and [`resync`] makes them equal; [`retry`] decides what follows from an error.
 
 pub mod batch;
@@ -39,6 +39,7 @@ pub mod tables;
 mod tls;
 pub mod topics;
 pub mod trim;
+pub mod unused;
 pub mod verify;
 pub mod views;
 

@@ -73,6 +73,11 @@ async fn work(command: Command) -> Result<Outcome, Error> {
         Command::Topics(arguments) => print(&arguments.run().await?),
         Command::TrimStaging(arguments) => trim_staging(arguments).await,
         Command::TrimHistory(arguments) => trim_history(arguments).await,
+        Command::RemoveUnusedTables(arguments) => {
+            let report = arguments.run().await?;
+            print(&format!("{report}\n"))?;
+            Ok(tell_all(&report.failures))
+        }
         Command::Erase(arguments) => print(&arguments.run().await?),
         Command::Ddl(arguments) => print_ddl(&arguments),
         Command::Completions { shell } => {
@@ -264,16 +269,20 @@ async fn trim_history(arguments: TrimArguments) -> Result<Outcome, Error> {
 
 fn print_trimmed(trimmed: &Trimmed) -> Result<Outcome, Error> {
     print(&format!("{trimmed}\n"))?;
+    Ok(tell_all(&trimmed.failures))
+}
+
+/// Tells what went wrong while all else was done. What a merge holds is left to the next run; anything else wants a person.
+fn tell_all(failures: &[(String, Error)]) -> Outcome {
     let mut outcome = Outcome::Done;
-    for (place, error) in &trimmed.failures {
+    for (place, error) in failures {
         tell(error, &format!("{place}: "));
-        // What a merge holds is left to the next run; anything else wants a person.
         outcome = match (outcome, retry::outcome(error)) {
             (Outcome::Done | Outcome::Held, Outcome::Held) => Outcome::Held,
             _ => Outcome::Findings,
         };
     }
-    Ok(outcome)
+    outcome
 }
 
 fn print_ddl(arguments: &DdlArguments) -> Result<Outcome, Error> {

@@ -354,5 +354,6 @@ async fn register(session: &Session, path: &PathBuf) -> Result<Stream, Error> {
         )
         .await?;
     tables::register_datasets(session, [&spec]).await?;
+    crate::unused::forget_wanted(session).await?;
     stream::load(session, &key).await
 }

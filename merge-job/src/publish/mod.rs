@@ -17,6 +17,7 @@ use crate::error::Error;
 use crate::migrate;
 use crate::session::Session;
 use crate::tables::{self, Catalog, Change, Object, Patience, catalog};
+use crate::unused;
 
 /// Rows sent, and catalogs read, per round trip.
 const CHUNK: usize = 200;
@@ -46,7 +47,7 @@ pub struct Published {
     pub new: Vec<StreamKey>,
     /// Streams whose spec changed, or that came back.
     pub changed: Vec<StreamKey>,
-    /// Streams that the plan has no more: their rows and tables stay.
+    /// Streams that the plan has no more: their rows and tables stay, for a publish drops nothing.
     pub retired: Vec<StreamKey>,
     /// Changes of tables and views.
     pub changes: Vec<Change>,
@@ -133,6 +134,7 @@ async fn write_rows(
     }
     published.retired = retire(session, plan).await?;
     tables::register_datasets(session, streams.iter().map(|stream| &stream.spec)).await?;
+    unused::forget_wanted(session).await?;
     Ok(published)
 }
 
@@ -373,7 +375,10 @@ impl fmt::Display for Published {
             ending(self.changes.len()),
         )?;
         for retired in &self.retired {
-            write!(f, "\n  stream {retired}: retired, its tables stay")?;
+            write!(
+                f,
+                "\n  stream {retired}: retired, its tables stay until `merge-job remove-unused-tables` removes them"
+            )?;
         }
         for change in &self.changes {
             write!(f, "\n  {change}")?;

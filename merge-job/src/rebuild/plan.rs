@@ -5,6 +5,7 @@ use std::fmt;
 use milepost_job_spec::{DatasetSpec, PgIdent, StreamKey, TableRef};
 
 use crate::control::stream::Stream;
+use crate::count::size;
 use crate::rebuild::Origin;
 use crate::rebuild::found::Found;
 use crate::rebuild::kept;
@@ -104,7 +105,7 @@ impl Plan {
             None => writeln!(f, "  kept     nothing: the table is gone"),
             Some(kept) => writeln!(
                 f,
-                "           {} live and {} closed rows, {}; nothing drops it but a person: `drop table {}`",
+                "           {} live and {} closed rows, {}; `merge-job remove-unused-tables` drops it in time, or you: `drop table {}`",
                 rows.live,
                 rows.closed,
                 size(self.found.bytes()),
@@ -225,34 +226,5 @@ impl fmt::Display for Plan {
             )?;
         }
         Ok(())
-    }
-}
-
-/// A size, as people say it.
-fn size(bytes: i64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    let mut tenths = bytes.max(0).saturating_mul(10) / 1024;
-    let mut units = UNITS.iter();
-    let mut unit = units.next().unwrap_or(&"kB");
-    for next in units {
-        if tenths < 10_240 {
-            break;
-        }
-        tenths /= 1024;
-        unit = next;
-    }
-    format!("{}.{} {unit}", tenths / 10, tenths % 10)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_size_is_told_in_the_unit_that_people_use() {
-        assert_eq!(size(0), "0.0 kB");
-        assert_eq!(size(8192), "8.0 kB");
-        assert_eq!(size(1_500_000), "1.4 MB");
-        assert_eq!(size(i64::MAX), "838860.7 TB");
     }
 }

@@ -57,3 +57,8 @@ impl Mark {
         )
     }
 }
+
+/// Is this the comment of a table of ours? One that only begins so is not.
+pub(crate) fn is_ours(comment: Option<&str>) -> bool {
+    Mark::read(comment).is_some()
+}

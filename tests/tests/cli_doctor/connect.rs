@@ -94,7 +94,7 @@ fn a_connect_that_is_none(answer: Answer, code: i32, line: &str) {
         &[
             &format!("{what}{line}"),
             // What was behind it is examined all the same.
-            "control schema: version 6",
+            "control schema: version 7",
             "warn stream main/shop: it was never merged",
         ],
     );

@@ -37,6 +37,7 @@ mod taken;
 mod topics;
 mod trim;
 mod truncate;
+mod unused;
 mod version_before;
 mod wire;
 

@@ -23,6 +23,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[test_case("resync", &["--platform", "main", "--store", "shop"])]
 #[test_case("trim-staging", &[])]
 #[test_case("trim-history", &[])]
+#[test_case("remove-unused-tables", &[])]
 #[test_case("quarantine", &["list", "--platform", "main"]; "list the quarantine")]
 #[test_case("quarantine", &["replay", "--platform", "main", "--store", "shop", "--yes"]; "replay the quarantine")]
 #[test_case("topics", &["list", "--platform", "main"])]

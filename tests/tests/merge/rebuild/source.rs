@@ -44,7 +44,7 @@ fn a_changed_key_is_followed_and_a_new_snapshot_fills_the_table(
         "its spec says",
         "kept     main.shop__people as shop__people__until_2",
         "3 live and ",
-        "nothing drops it but a person: `drop table \"main\".\"shop__people__until_2\"`",
+        "`merge-job remove-unused-tables` drops it in time, or you: `drop table \"main\".\"shop__people__until_2\"`",
         "docs/operations.md, \"A new snapshot\"",
         "says `snapshot` until then",
         "no two live rows share a value of it now",
