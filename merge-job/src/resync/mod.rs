@@ -104,16 +104,18 @@ async fn run(
     };
     if error.is_disconnect() {
         *session = Session::connect(config).await?;
-        // Its number tells where it broke at the commit.
-        if let Error::Commit { number, .. } = error
-            && let Some(Ended::Committed { number, counts, .. }) =
-                batch::after_lost_commit(session, stream, number).await?
-        {
-            return Ok(Resynced {
-                number: Some(number),
-                counts,
-                left: 0,
-            });
+        if let Error::Commit { number, .. } = error {
+            // Its number tells, once whatever holds the stream has ended.
+            stream::wait(session, stream).await?;
+            let ended = batch::after_lost_commit(session, stream, number).await?;
+            session.script("let the stream go", "rollback").await?;
+            if let Some(Ended::Committed { number, counts, .. }) = ended {
+                return Ok(Resynced {
+                    number: Some(number),
+                    counts,
+                    left: 0,
+                });
+            }
         }
     } else {
         session.script("roll back the batch", "rollback").await?;
