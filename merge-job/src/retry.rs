@@ -57,6 +57,13 @@ pub fn disposition(error: &Error) -> Disposition {
     }
 }
 
+/// Is a change of tables worth trying again at once? Beside lock timeout, deadlock and serialization failure there are the races
+/// of catalog rows: two that create or alter the same thing.
+pub(crate) fn gave_way(error: &Error) -> bool {
+    let code = error.sqlstate();
+    code.is_some_and(|code| matches!(code, "55P03" | "40P01" | "40001" | "23505" | "XX000"))
+}
+
 /// A source is read from its beginning again or not at all, so what may last is left to the next run.
 fn disposition_of_source(error: &SourceError) -> Disposition {
     match error {

@@ -20,6 +20,7 @@ use crate::batch::{open, rebuild as batch};
 use crate::control::position::Position;
 use crate::control::stream::{self, Stream};
 use crate::error::Error;
+use crate::retry;
 use crate::session::Session;
 use crate::tables::{self, Object, Patience};
 
@@ -165,7 +166,7 @@ async fn until_done(
             true
         } else {
             session.script("roll back the rebuild", "rollback").await?;
-            !matches!(error, Error::Held(_)) && error.sqlstate().is_some_and(tables::is_transient)
+            !matches!(error, Error::Held(_)) && retry::gave_way(&error)
         };
         if !again || attempt >= patience.attempts {
             return Err(told(error, stream, &patience));

@@ -15,8 +15,9 @@ use crate::error::Error;
 use crate::merge::moment;
 use crate::quarantine::entry;
 use crate::rebuild::found;
+use crate::retry;
 use crate::session::Session;
-use crate::tables::{self, Conversion, Patience};
+use crate::tables::{Conversion, Patience};
 use crate::trim::closed;
 
 /// The steps of a migration, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
@@ -55,7 +56,7 @@ pub(super) async fn dataset(
             return Err(error);
         }
         session.script("roll back a migration", "rollback").await?;
-        let is_busy = error.sqlstate().is_some_and(tables::is_transient);
+        let is_busy = retry::gave_way(&error);
         if !is_busy {
             return Err(explained(error, own));
         }

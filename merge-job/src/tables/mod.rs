@@ -19,8 +19,8 @@ use milepost_job_spec::{DatasetSpec, StreamSpec};
 pub use catalog::Catalog;
 pub use change::{Change, Conversion, Kept, Migration, Object, Refusal, Retype, Step};
 pub(crate) use difference::missing_schema;
+pub(crate) use reconcile::read;
 pub use reconcile::{Patience, make, reconcile};
-pub(crate) use reconcile::{is_transient, read};
 pub use register::register_datasets;
 pub use widening::is_widening;
 

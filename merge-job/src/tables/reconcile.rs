@@ -9,6 +9,7 @@ use super::catalog::{self, Catalog};
 use super::change::{Change, Object, Step};
 use super::differences;
 use crate::error::Error;
+use crate::retry;
 use crate::session::Session;
 
 /// How long a change waits for those who use the table. While it waits, whoever comes later waits behind it: so each
@@ -154,7 +155,7 @@ async fn take(
         session
             .script("roll back a change of a table", "rollback")
             .await?;
-        let is_busy = matches!(error, Error::Held(_)) || error.sqlstate().is_some_and(is_transient);
+        let is_busy = matches!(error, Error::Held(_)) || retry::gave_way(&error);
         if !is_busy {
             return Err(error);
         }
@@ -178,11 +179,6 @@ async fn take(
         pause *= 2;
     }
     Ok(())
-}
-
-/// Lock timeout, deadlock, serialization failure, and the races of catalog rows: two that create or alter the same thing.
-pub(crate) fn is_transient(code: &str) -> bool {
-    matches!(code, "55P03" | "40P01" | "40001" | "23505" | "XX000")
 }
 
 async fn attempt_step(

@@ -8,9 +8,10 @@ use super::list::{IS_DUE, UNTIL, tell};
 use super::{Fate, LOCK, LOCK_PLANS, LOCK_TIMEOUT, Mode, Request, STEPS, end};
 use crate::batch::abort_at;
 use crate::error::Error;
+use crate::retry;
 use crate::session::{Bound, Session};
 use crate::sql;
-use crate::tables::{self, Patience};
+use crate::tables::Patience;
 
 /// How many transactions there are before a number comes again.
 const WRAP: i64 = 1 << 32;
@@ -48,8 +49,7 @@ pub(super) async fn remove(
             }
             Err(error) => error,
         };
-        let is_busy =
-            matches!(error, Error::Held(_)) || error.sqlstate().is_some_and(tables::is_transient);
+        let is_busy = matches!(error, Error::Held(_)) || retry::gave_way(&error);
         if !is_busy || attempt >= patience.attempts {
             return Err(told(error, group));
         }
