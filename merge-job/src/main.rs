@@ -69,7 +69,11 @@ async fn work(command: Command) -> Result<Outcome, Error> {
         }
         Command::Quarantine(arguments) => print(&arguments.run().await?),
         Command::Rebuild(arguments) => print(&arguments.run().await?),
-        Command::Resync(arguments) => print(&arguments.run().await?),
+        Command::Resync(arguments) => {
+            let (text, stopped) = arguments.run().await?;
+            print(&text)?;
+            stopped.map_or(Ok(Outcome::Done), Err)
+        }
         Command::Topics(arguments) => print(&arguments.run().await?),
         Command::TrimStaging(arguments) => trim_staging(arguments).await,
         Command::TrimHistory(arguments) => trim_history(arguments).await,

@@ -33,8 +33,8 @@ pub(crate) struct ResyncArguments {
 }
 
 impl ResyncArguments {
-    /// Runs the command; returns what it prints.
-    pub(crate) async fn run(self) -> Result<String, Error> {
+    /// Runs the command; returns what it prints, and what stopped it.
+    pub(crate) async fn run(self) -> Result<(String, Option<Error>), Error> {
         let config = database::config_from_environment(None)?;
         let request = Request {
             platform: self.of.platform,
@@ -49,9 +49,10 @@ impl ResyncArguments {
             },
         };
         let report = resync::resync(&config, &request).await?;
-        Ok(match self.format {
+        let text = match self.format {
             Format::Human => report.to_text(),
             Format::Json => report.to_json(),
-        })
+        };
+        Ok((text, report.stopped))
     }
 }

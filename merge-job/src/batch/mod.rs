@@ -141,7 +141,8 @@ pub(crate) struct Open {
     ends: Option<Vec<crate::staging::end::End>>,
     end_topic: Option<crate::control::position::Position>,
     open_quarantine: bool,
-    /// The rows are entries of the quarantine: they were judged against the fence once, and move nothing.
+    /// The rows are none that a topic brought: entries of the quarantine, which were judged against the fence once, or rows of a
+    /// repair, which have no position. They move nothing.
     replay: bool,
     started_us: i64,
 }
@@ -158,6 +159,21 @@ pub(crate) struct Cut {
     progress: Vec<Progress>,
     /// The first offset of a new snapshot that ends the slice, by place of the dataset: it supersedes what cannot be ordered.
     anew: BTreeMap<usize, i64>,
+}
+
+impl Cut {
+    /// Of rows that stand in temporary tables, and consume no offset of a topic.
+    fn of_no_offsets(mut open: Open, slices: BTreeMap<usize, Vec<Slice>>) -> Self {
+        open.replay = true;
+        Self {
+            open,
+            slices,
+            ends: None,
+            exact: false,
+            progress: Vec::new(),
+            anew: BTreeMap::new(),
+        }
+    }
 }
 
 /// The events are read, judged and filled.

@@ -93,17 +93,7 @@ impl Replay {
             return Ok(replayed);
         }
         let chosen: BTreeSet<usize> = slices.keys().copied().collect();
-        let batch = batch.with(|mut open| {
-            open.replay = true;
-            Cut {
-                open,
-                slices,
-                ends: None,
-                exact: false,
-                progress: Vec::new(),
-                anew: BTreeMap::new(),
-            }
-        });
+        let batch = batch.with(|open| Cut::of_no_offsets(open, slices));
         let attempt = Attempt {
             reading,
             reach: Reach::Usual,

@@ -15,7 +15,9 @@ use crate::batch::{
     Attempt, Batch, Counts, Cut, Ended, Missing, Open, Prepared, Reach, Reading, apply, open,
     prepare, record,
 };
-use crate::compare::{self, Difference, Kind, by_keys, position, source_table, staged_events};
+use crate::compare::{
+    self, Difference, Kind, by_keys, key_columns, position, source_table, staged_events,
+};
 use crate::control::position::Position;
 use crate::control::stream::Stream;
 use crate::error::Error;
@@ -89,17 +91,7 @@ impl<'a> Resync<'a> {
                 ..Resynced::default()
             });
         }
-        let batch = batch.with(|mut open| {
-            open.replay = true;
-            Cut {
-                open,
-                slices,
-                ends: None,
-                exact: false,
-                progress: Vec::new(),
-                anew: BTreeMap::new(),
-            }
-        });
+        let batch = batch.with(|open| Cut::of_no_offsets(open, slices));
         let attempt = Attempt {
             reading: Reading::Trusting,
             reach: Reach::Usual,
@@ -172,7 +164,8 @@ impl<'a> Resync<'a> {
                 (GONE, take_as_deleted(dataset)),
             ] {
                 let of_kind = as_found.iter().filter(|own| kind.contains(&own.kind));
-                let columns = columns(dataset, of_kind.copied());
+                // The keys as the source prints them.
+                let columns = key_columns(dataset, of_kind.map(|own| own.at_source()));
                 let values: Vec<Bound<'_>> = columns
                     .iter()
                     .map(|own| -> Bound<'_> { (own, Type::TEXT_ARRAY) })
@@ -280,20 +273,6 @@ fn older() -> Error {
 const TAKEN: &[Kind] = &[Kind::Missing, Kind::Differs];
 /// Rows that it has not.
 const GONE: &[Kind] = &[Kind::Extra];
-
-/// The keys as the source prints them, as arrays, one per column.
-fn columns<'a>(
-    dataset: &DatasetSpec,
-    rows: impl Iterator<Item = &'a Difference>,
-) -> Vec<Vec<Option<&'a str>>> {
-    let mut columns = vec![Vec::new(); dataset.key.len()];
-    for row in rows {
-        for (column, value) in columns.iter_mut().zip(row.at_source()) {
-            column.push(value.as_deref());
-        }
-    }
-    columns
-}
 
 /// The places of the key's columns.
 fn key_places(dataset: &DatasetSpec) -> impl Iterator<Item = usize> {

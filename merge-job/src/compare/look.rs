@@ -378,7 +378,7 @@ fn difference(row: &Row) -> Option<Difference> {
 }
 
 /// Keys as arrays, one per column.
-pub(super) fn key_columns<'a>(
+pub(crate) fn key_columns<'a>(
     dataset: &DatasetSpec,
     keys: impl Iterator<Item = &'a [Option<String>]>,
 ) -> Vec<Vec<Option<&'a str>>> {

@@ -6,10 +6,12 @@
 //!
 //! A merge table is behind its source by what is under way, so a row that differs proves nothing. What still differs, and in
 //! the same way, after everything has had time to arrive is no lag: see [`Verdict`]. Each look reads the merge table first and
-//! the source after it, each in one snapshot, so the table is never ahead of what it is compared with, if the source is the one that the connector reads.
+//! the source after it, each in one snapshot, so the table is never ahead of what it is compared with, if the source is the
+//! one that the connector reads.
 //!
-//! `position` says who is how far; `digest` sums up ranges of keys on both sides, so that rows travel only where sums differ; `rows` compares those, typed as
-//! the merge types them; `look` does both; `difference` is what is found; `judge` and `plan` are pure.
+//! `digest` sums up ranges of keys on both sides, so that rows travel only where sums differ; `rows` compares those, typed as
+//! the merge types them; `look` does both, and `difference` is what it finds; `staged` finds events that wait, `position` says
+//! who is how far; `judge` and `plan` are pure.
 
 mod difference;
 mod digest;
@@ -34,7 +36,7 @@ use crate::session::Session;
 
 pub use difference::{Difference, Kind};
 pub use judge::{Delivery, Verdict};
-pub(crate) use look::by_keys;
+pub(crate) use look::{by_keys, key_columns};
 pub use note::Note;
 pub use plan::{DatasetPlan, Plan};
 pub(crate) use rows::source_table;
@@ -279,7 +281,7 @@ async fn wait(
     let mut waited = Duration::ZERO;
     loop {
         let delivery = position::delivery(session, source, stream, datasets, reached).await?;
-        if delivery != Delivery::Behind || waited >= settle * PATIENCE {
+        if delivery != Delivery::Behind || waited >= settle.saturating_mul(PATIENCE) {
             return Ok(delivery);
         }
         tokio::time::sleep(PAUSE).await;

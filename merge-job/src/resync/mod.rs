@@ -40,8 +40,8 @@ pub struct Request {
 /// Compares, and does what was asked for.
 ///
 /// # Errors
-/// [`Error::Usage`] if the plan is another one now; [`Error::Held`] if another run holds a stream; [`Error::Missing`] if a
-/// source lacks too many rows; [`Error::Obstacle`] if too many rows differ.
+/// [`Error::Usage`] if the plan is another one now; [`Error::Obstacle`] if too many rows differ; what either database refuses.
+/// What a stream meets whose turn it is, is in [`Report::stopped`]: those before it are repaired.
 pub async fn resync(config: &Config, request: &Request) -> Result<Report, Error> {
     let mut session = Session::connect(config).await?;
     let dataset = request.dataset.as_deref();
@@ -68,8 +68,14 @@ pub async fn resync(config: &Config, request: &Request) -> Result<Report, Error>
             continue;
         }
         let resync = Resync::new(stream, wanted, request.missing);
-        let done = run(&mut session, config, stream, &resync).await?;
-        report.add(&stream.spec.stream, &done);
+        match run(&mut session, config, stream, &resync).await {
+            Ok(done) => report.add(&stream.spec.stream, &done),
+            // What was done before is told first.
+            Err(error) => {
+                report.stopped = Some(error);
+                break;
+            }
+        }
     }
     Ok(report)
 }

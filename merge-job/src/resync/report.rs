@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::batch::resync::Resynced;
 use crate::compare::{Compared, Note, Plan};
 use crate::count::counted;
+use crate::error::Error;
 
 /// The plan, and what was done.
 #[derive(Debug, Serialize)]
@@ -20,6 +21,9 @@ pub struct Report {
     pub(super) plan: Plan,
     /// The batches that did it.
     batches: Vec<Done>,
+    /// What kept the next stream, and those behind it, from being repaired.
+    #[serde(skip)]
+    pub stopped: Option<Error>,
 }
 
 #[derive(Debug, Serialize)]
@@ -41,6 +45,7 @@ impl Report {
             comparison: compared.iter().map(Note::of).collect(),
             plan,
             batches: Vec::new(),
+            stopped: None,
         }
     }
 
@@ -63,7 +68,7 @@ impl Report {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "{note}");
         }
-        if self.batches.is_empty() {
+        if self.batches.is_empty() && self.stopped.is_none() {
             text.push_str(&self.plan.to_text());
         }
         for own in &self.batches {

@@ -1,6 +1,7 @@
 //! What a repair makes of rows that have diverged.
 
-use acceptance::{Database, Pooler};
+use acceptance::{Database, Job, Pooler, publish_model, shop};
+use milepost_job_spec::TableRef;
 use test_case::test_case;
 
 use super::{ALL, LAST, Pair, Strategy};
@@ -158,6 +159,58 @@ fn a_stream_that_another_run_holds_is_left_to_it() {
     other.run("rollback");
     pair.repaired();
     pair.is_equal();
+}
+
+#[test]
+fn a_stream_that_cannot_be_repaired_takes_nothing_from_those_before_it() {
+    let mut pair = Pair::of(ALL);
+    // A second stream of the store, whose table is called `more`.
+    let mut more = pair.spec.clone();
+    let mut dataset = shop::dataset("more", ALL, &["id"], &[("id", "bigint"), ("v", "text?")]);
+    dataset.source_table = pair.spec.datasets[0]
+        .source_table
+        .clone()
+        .map(|own| TableRef {
+            name: "more".parse().expect("an identifier"),
+            ..own
+        });
+    more.stream.dataset = Some("more".to_owned());
+    more.datasets = vec![dataset];
+    let run = publish_model(&pair.platform, &[pair.spec.clone(), more.clone()], 2);
+    assert_eq!(run.code, 0, "{run}");
+    pair.source.run(
+        "create table more (id bigint primary key, v text); insert into more values (1, 'lost')",
+    );
+    pair.platform.run(
+        "insert into main_staging.shop__more (id, v, __op, __sequence, __lsn, __connect_topic, __connect_partition, __connect_offset)
+         values (2, 'kept', 'c', '[\"5\",\"5\"]', 5, 'more', 0, 0)",
+    );
+    pair.source.run("insert into more values (2, 'kept')");
+    let run = Job::merge(pair.platform.url(), &more).run();
+    assert_eq!(run.code, 0, "{run}");
+    pair.write(1, "changed");
+    let digest = Pair::digest(&pair.resync(&[]));
+    let mut other = pair.platform.again();
+    other.run("begin; select from milepost.streams where dataset = 'more' for no key update");
+    let run = pair.resync(&["--execute", &digest]);
+    assert_eq!(run.code, 75, "{run}");
+    assert!(
+        run.stdout
+            .contains("main/shop#items: batch 2 inserted 0 rows, updated 1, closed 0\n"),
+        "{run}"
+    );
+    assert!(
+        run.stderr
+            .contains("another run holds stream `main/shop#more`"),
+        "{run}"
+    );
+    other.run("rollback");
+    let run = pair.repaired();
+    assert!(
+        run.stdout
+            .contains("main/shop#more: batch 2 inserted 1 row"),
+        "{run}"
+    );
 }
 
 #[test]
