@@ -1,6 +1,7 @@
 //! One connection to a Postgres, the platform's or a source's, with its round trips counted.
 
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Query<'a> {
 /// A connection. Each method is one round trip.
 pub struct Session {
     client: Client,
+    /// Says that it is open, to whoever may have to cancel what it does.
+    _open: Arc<()>,
     round_trips: AtomicU64,
 }
 
@@ -50,12 +53,13 @@ impl Session {
         match tokio::time::timeout(CONNECT_TIMEOUT, open(&config)).await {
             Ok(client) => {
                 let client = client?;
-                stop::opened(|| Cancel {
+                let open = stop::opened(|| Cancel {
                     token: client.cancel_token(),
                     config,
                 });
                 Ok(Self {
                     client,
+                    _open: open,
                     round_trips: AtomicU64::new(0),
                 })
             }
