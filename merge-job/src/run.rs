@@ -248,6 +248,10 @@ impl Run<'_> {
                     continue;
                 }
                 Error::Split(split) if try_so.reach == Reach::Usual => {
+                    try_so.reach = Reach::Staged(split.clone());
+                    continue;
+                }
+                Error::Split(split) if matches!(try_so.reach, Reach::Staged(_)) => {
                     try_so.reach = Reach::Whole(split.clone());
                     continue;
                 }

@@ -95,7 +95,10 @@ fn without_a_key() {
         "append_events_create",
         events::create(&shape, SourcePosition::Postgres, 1)
     );
-    insta::assert_snapshot!("append_events_survey", events::survey(&[(shape, 1)]));
+    insta::assert_snapshot!(
+        "append_events_survey",
+        events::survey(&[(shape, 1)], SourcePosition::Postgres)
+    );
     insta::assert_snapshot!(
         "append_cut_by_transaction",
         cut::by_transaction(
@@ -120,7 +123,10 @@ fn staging() {
         "events_create",
         events::create(&shape, SourcePosition::Postgres, 1)
     );
-    insta::assert_snapshot!("events_survey", events::survey(&[(shape, 1)]));
+    insta::assert_snapshot!(
+        "events_survey",
+        events::survey(&[(shape, 1)], SourcePosition::Postgres)
+    );
     insta::assert_snapshot!(
         "cut_by_offset",
         cut::by_offset(&dataset, SourcePosition::Postgres)

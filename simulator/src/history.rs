@@ -29,6 +29,8 @@ pub struct History {
     next_transaction: u64,
     lsn: u64,
     last_commit: Option<u64>,
+    /// The commits before it.
+    earlier: Vec<u64>,
     clock_us: i64,
     snapshot_taken: bool,
     topics: Topics,
@@ -67,6 +69,7 @@ impl History {
             next_transaction: FIRST_TRANSACTION,
             lsn: FIRST_LSN,
             last_commit: None,
+            earlier: Vec::new(),
             clock_us: FIRST_COMMIT_US,
             snapshot_taken: false,
             topics: Topics::default(),
@@ -131,6 +134,7 @@ impl History {
                     columns,
                     source_ts_us: Some(FIRST_COMMIT_US),
                     last_commit: None,
+                    stale_commit: None,
                     lsn: Some(FIRST_LSN),
                     transaction_id: None,
                     total_order: None,
@@ -290,7 +294,12 @@ impl History {
         let commit = self.advance();
         let sent = self.events(transaction, commit);
         round.happened.extend(sent.rows.iter().cloned());
-        self.last_commit = Some(commit);
+        let stale = self.stale_commit(&sent);
+        self.earlier.extend(self.last_commit.replace(commit));
+        if let Some(stale) = stale {
+            self.resume_below(&sent, stale, round);
+            return true;
+        }
         if self.rng.random_bool(self.settings.restarts) {
             if self.rng.random_bool(0.5) {
                 self.restart_before(&sent, round);
@@ -329,6 +338,46 @@ impl History {
         for again in self.topics.last(back) {
             self.send_all(&again, round);
         }
+    }
+
+    /// The commit from which another worker goes on with this transaction, if it does.
+    fn stale_commit(&mut self, sent: &Sent) -> Option<u64> {
+        let chance = self.settings.zombies;
+        let begun_behind = sent.rows.iter().all(|row| row.lsn > self.last_commit);
+        if chance == 0.0 || !begun_behind || !self.rng.random_bool(chance) {
+            return None;
+        }
+        self.earlier.choose(&mut self.rng).copied()
+    }
+
+    /// The slot stands before this transaction. A worker that was taken for dead had sent a part of it, and another one, whose
+    /// offset is older, sends all of it; in between the first one sends some more. No restart goes back behind the slot.
+    fn resume_below(&mut self, sent: &Sent, stale: u64, round: &mut Round) {
+        let mut again = sent.clone();
+        for row in &mut again.rows {
+            row.stale_commit = Some(stale);
+        }
+        let cut = |history: &mut Self, from: usize| {
+            let mut at = history.rng.random_range(from..=sent.rows.len());
+            while at > from && sent.splits_record(at) {
+                at -= 1;
+            }
+            at
+        };
+        let part = cut(self, 0);
+        let more = cut(self, part);
+        let turn = cut(self, 0);
+        let (first, second) = (&again.rows[..turn], &again.rows[turn..]);
+        let rows = [&sent.rows[..part], first, &sent.rows[part..more], second].concat();
+        self.send_all(
+            &Sent {
+                rows,
+                end: sent.end.clone(),
+            },
+            round,
+        );
+        self.topics.forget();
+        self.topics.remember(again);
     }
 
     /// What comes again after a restart inside this transaction: its orders begin at 1, and its END counts only this.
@@ -372,6 +421,7 @@ impl History {
                 columns: self.spoil(&change),
                 source_ts_us: Some(self.clock_us),
                 last_commit: self.last_commit,
+                stale_commit: None,
                 lsn: Some(change.lsn),
                 transaction_id: Some(format!("{id}:{}", change.lsn)),
                 total_order: Some(order),

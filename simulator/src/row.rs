@@ -46,8 +46,10 @@ pub struct StagedRow {
     pub columns: Image,
     /// Commit time at the source, microseconds since 1970.
     pub source_ts_us: Option<i64>,
-    /// The commit LSN of the transaction before, as the connector knows it; half of `__sequence`.
+    /// The commit LSN of the transaction before; half of `__sequence`.
     pub last_commit: Option<u64>,
+    /// An earlier commit LSN that the connector took for that one: it resumed from an offset older than its slot.
+    pub stale_commit: Option<u64>,
     /// The LSN of the row.
     pub lsn: Option<u64>,
     /// The source's transaction.
@@ -63,13 +65,14 @@ impl StagedRow {
     #[must_use]
     pub fn sequence(&self) -> Option<String> {
         let lsn = self.lsn?;
-        Some(match self.last_commit {
+        Some(match self.stale_commit.or(self.last_commit) {
             Some(commit) => format!("[\"{commit}\",\"{lsn}\"]"),
             None => format!("[null,\"{lsn}\"]"),
         })
     }
 
-    /// The source position: commit position, row position, order in the transaction; none for a snapshot row.
+    /// The source position as it is, whatever the connector took it for: commit position, row position, order in the
+    /// transaction; none for a snapshot row.
     ///
     /// The first transaction after a snapshot has no transaction before it: its commit position is 0.
     #[must_use]

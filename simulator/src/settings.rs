@@ -13,6 +13,10 @@ pub struct Settings {
     pub replica_identity_full: bool,
     /// The probability that the connector restarts at a commit and sends again what it had sent.
     pub restarts: f64,
+    /// The probability that another worker sends a transaction, which resumed from an offset older than the slot while the
+    /// first one, taken for dead, still sends what it had. The transaction began after the commit before it: of one that did
+    /// not, nothing tells it from a replay (docs/decisions/0019).
+    pub zombies: f64,
     /// The probability that an event is spoiled: a null in its key or in a column that forbids it, or a text that does not
     /// cast. The truth does not know of it, so only a reference merge can say what a spoiled history must give.
     pub spoiled: f64,
@@ -32,6 +36,7 @@ impl Default for Settings {
             open_transactions: 4,
             replica_identity_full: false,
             restarts: 0.0,
+            zombies: 0.0,
             spoiled: 0.0,
             truncates: 0.0,
             permutations: 0.0,

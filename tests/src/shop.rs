@@ -218,6 +218,7 @@ pub fn staged(stream: &StreamSpec) -> Vec<(u32, StagedRow)> {
                 columns: columns.collect(),
                 source_ts_us: field("__source_ts_us").and_then(|text| text.parse().ok()),
                 last_commit: last_commit.map(|lsn| lsn.parse().expect("an LSN")),
+                stale_commit: None,
                 lsn: number("__lsn"),
                 transaction_id: field("__transaction_id").map(str::to_owned),
                 total_order: number("__transaction_total_order"),

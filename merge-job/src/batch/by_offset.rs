@@ -51,8 +51,12 @@ pub(super) async fn cut(batch: &Batch<'_, Open>, reach: &Reach) -> Result<Found,
                     None => continue,
                 }
             }
-            Reach::Whole(split) if split.is_in(&position) => {
-                match taken::whole(batch, &position, split).await? {
+            Reach::Staged(split) | Reach::Whole(split) if split.is_in(&position) => {
+                let bound = match reach {
+                    Reach::Whole(_) => split.first,
+                    _ => i64::MAX,
+                };
+                match taken::whole(batch, &position, split, bound).await? {
                     Some(high) => high,
                     None => continue,
                 }

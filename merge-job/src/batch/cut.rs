@@ -64,7 +64,7 @@ pub(super) enum Decision<'a> {
 /// good, and superseded too.
 pub(super) async fn cut<'a>(batch: Batch<'a, Open>, reach: &Reach) -> Result<Decision<'a>, Error> {
     let anew = match reach {
-        Reach::Usual | Reach::Before(..) | Reach::Whole(_) => None,
+        Reach::Usual | Reach::Before(..) | Reach::Staged(_) | Reach::Whole(_) => None,
         Reach::Snapshot => anew::cut(&batch).await?,
     };
     let found = if let Some(found) = anew {

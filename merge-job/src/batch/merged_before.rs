@@ -6,13 +6,13 @@ use milepost_job_spec::DatasetSpec;
 use tokio_postgres::types::Type;
 
 use crate::batch::prepare::Judged;
-use crate::batch::{Batch, Cut};
+use crate::batch::{Batch, Cut, by_transaction};
 use crate::control::position::Appended;
 use crate::error::Error;
 use crate::session::Bound;
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
-use crate::staging::{delivery, position, quarantine, replay, snapshot};
+use crate::staging::{delivery, position, quarantine, replay, resumed, snapshot};
 
 /// Some of the rows that may be replays are not merged after all.
 pub(super) async fn recount_doubtful(
@@ -192,6 +192,9 @@ pub(super) struct Replays {
 }
 
 pub(super) async fn mark(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Replays, Error> {
+    if resumed::may_be(batch.stream.spec.source) {
+        mend_resumed(batch, shape).await?;
+    }
     let slices = &batch.state.slices[&shape.index];
     let mut topics = Vec::new();
     let mut partitions = Vec::new();
@@ -248,4 +251,39 @@ pub(super) async fn mark(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Re
         doubtful: count(2),
         replaced: found.first().and_then(|row| row.get(3)),
     })
+}
+
+/// Gives transactions that a connector sent with too low a commit position one to go by.
+async fn mend_resumed(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<(), Error> {
+    let positions = || {
+        let slices = batch.state.slices[&shape.index].iter();
+        slices.map(|slice| &slice.position)
+    };
+    let topics: Vec<&str> = positions().map(|own| own.topic.as_str()).collect();
+    let partitions: Vec<i32> = positions().map(|own| own.partition).collect();
+    let fences = || positions().map(|own| own.fence);
+    let commits: Vec<Option<i64>> = fences().map(|fence| Some(fence?.commit)).collect();
+    let places: Vec<Option<i64>> = fences().map(|fence| fence?.row).collect();
+    let transactions: Vec<Option<&str>> = positions()
+        .map(|own| own.last_transaction.as_deref())
+        .collect();
+    let Cut { open, .. } = &batch.state;
+    let news = by_transaction::settled(open).news(open.ends.as_deref());
+    let news: Vec<&str> = news.iter().map(|end| end.transaction.as_str()).collect();
+    batch
+        .session
+        .execute(
+            "mend the positions of what a connector resumed",
+            &resumed::mend(shape),
+            &[
+                (&topics, Type::TEXT_ARRAY),
+                (&partitions, Type::INT4_ARRAY),
+                (&commits, Type::INT8_ARRAY),
+                (&places, Type::INT8_ARRAY),
+                (&transactions, Type::TEXT_ARRAY),
+                (&news, Type::TEXT_ARRAY),
+            ],
+        )
+        .await
+        .map(drop)
 }

@@ -245,6 +245,8 @@ pub enum Reach {
     Usual,
     /// Up to a truncate of this dataset, which nothing lets pass.
     Before(String, Truncate),
+    /// Into this transaction as far as it is staged.
+    Staged(Split),
     /// Not into this transaction, or to its end.
     Whole(Split),
     /// After rows that cannot be ordered: to the end of a new snapshot, where one is whole in every partition.
@@ -256,9 +258,17 @@ impl Reach {
     #[must_use]
     pub fn goes_beyond(&self, truncate: &Truncate) -> bool {
         match self {
-            Self::Usual | Self::Whole(_) => true,
+            Self::Usual | Self::Staged(_) | Self::Whole(_) => true,
             Self::Before(_, bound) => truncate.is_before(bound),
             Self::Snapshot => false,
+        }
+    }
+
+    /// May it end inside a transaction that must not be merged in part?
+    const fn may_split(&self) -> bool {
+        match self {
+            Self::Usual | Self::Staged(_) => true,
+            Self::Before(..) | Self::Whole(_) | Self::Snapshot => false,
         }
     }
 }

@@ -49,14 +49,19 @@ pub(super) async fn prepare<'a>(
             fence.and_then(|fence| fence.order.as_ref()).unwrap_or(NONE),
             Type::INT8,
         ));
+        values.push((&position.last_transaction, Type::TEXT));
     }
     let surveyed: Vec<(Shape<'_>, usize)> = shapes
         .iter()
         .zip(batch.state.slices.values())
         .map(|(shape, slices)| (*shape, slices.len()))
         .collect();
-    let (rows, recognised) =
-        generation::survey(&batch, &events::survey(&surveyed), &values).await?;
+    let (rows, recognised) = generation::survey(
+        &batch,
+        &events::survey(&surveyed, batch.stream.spec.source),
+        &values,
+    )
+    .await?;
     let mut judged: Vec<Judged<'_>> = shapes
         .iter()
         .zip(&rows)

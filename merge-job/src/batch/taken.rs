@@ -4,7 +4,7 @@ use tokio_postgres::types::Type;
 
 use crate::batch::merged_before::recount_doubtful;
 use crate::batch::prepare::Judged;
-use crate::batch::{Attempt, Batch, Cut, Open, Reach};
+use crate::batch::{Attempt, Batch, Cut, Open};
 use crate::control::position::Position;
 use crate::error::Error;
 use crate::staging::cut::Slice;
@@ -13,8 +13,9 @@ use crate::staging::taken::{self, Split};
 /// Ranks the events of a dataset that has new halves of key changes.
 ///
 /// A stream of several datasets takes transactions whole, as far as END tells. That of one dataset is cut by offset, so a
-/// transaction may go on behind the cut, with the delete of a row whose key was taken: the batch is tried again without
-/// it, or with all of it. Where all of it is there and a key is left with two rows, deletes were lost: its order stays.
+/// transaction may go on behind the cut, with the delete of a row whose key was taken: the batch is tried again with all of it
+/// that is staged, and where a key is left with two rows then too, without it. Where a later one tells that all of it is there,
+/// deletes were lost: its order stays.
 pub(super) async fn rank(
     batch: &mut Batch<'_, Cut>,
     dataset: &mut Judged<'_>,
@@ -69,7 +70,7 @@ pub(super) async fn rank(
         recount_doubtful(batch, dataset).await?;
     }
     match rows.first() {
-        Some(row) if is_single && attempt.reach == Reach::Usual && row.get("open") => {
+        Some(row) if is_single && attempt.reach.may_split() && row.get("open") => {
             Err(Error::Split(Split {
                 topic: row.get("topic"),
                 partition: row.get("part"),
@@ -82,11 +83,13 @@ pub(super) async fn rank(
     }
 }
 
-/// Up to which offset a partition is taken that has a part of a transaction; none where nothing is before it.
+/// Up to which offset a partition is taken that has a part of a transaction: to its end, or where nobody knows that, to the row
+/// before `bound`. None where nothing is.
 pub(super) async fn whole(
     batch: &Batch<'_, Open>,
     position: &Position,
     split: &Split,
+    bound: i64,
 ) -> Result<Option<i64>, Error> {
     let shape = batch.shape(0);
     let rows = batch
@@ -99,6 +102,7 @@ pub(super) async fn whole(
                 (&split.partition, Type::INT4),
                 (&split.first, Type::INT8),
                 (&split.commit, Type::INT8),
+                (&bound, Type::INT8),
             ],
         )
         .await?;

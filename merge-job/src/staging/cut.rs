@@ -6,7 +6,7 @@
 use milepost_job_spec::{DatasetSpec, SourcePosition};
 
 use crate::control::position::Position;
-use crate::staging::{delivery, position};
+use crate::staging::{delivery, position, resumed};
 
 /// A stretch of one topic partition: offsets above `position.watermark`, up to `high`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,41 +83,19 @@ pub fn by_offset(dataset: &DatasetSpec, source: SourcePosition) -> String {
 ///
 /// Returns, per partition and transaction: place of the dataset, topic, partition, commit position, transaction, rows,
 /// distinct rows of the transaction, last offset, does it hold streamed rows, whether the look ended before the partition
-/// did, and the highest visible offset of the partition. A transaction of a partition is one stretch of offsets; snapshot
-/// rows and replays inside it belong to it, those behind it are a stretch of their own.
+/// did, the highest visible offset of the partition, and whether rows stand below what came before them, or are of several
+/// transactions at one position. A transaction of a partition is one stretch of offsets; snapshot rows and replays inside it
+/// belong to it, those behind it are a stretch of their own.
 #[must_use]
 pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bool) -> String {
-    let position::Expressions { commit, row, order } = position::of(source);
+    let (distinct, streamed) = told_apart(ends);
+    let transaction = position::transaction_of(source, "s");
     let parts = datasets
         .iter()
         .enumerate()
         .map(|(index, dataset)| {
             let staging = dataset.staging.quoted();
-            // The order in the transaction is no identity: a connector that restarts inside one counts from 1 again.
-            let identity = delivery::identity(dataset, source);
-            // Where END vouches for transactions, none is merged in part: rows at the fence's commit are redelivered.
-            let (identity, distinct, streamed) = if ends {
-                (
-                    identity,
-                    "count(distinct ident)",
-                    "commit = place and (fence is null or commit > fence)",
-                )
-            } else {
-                ("null::integer".to_owned(), "count(*)", "commit = place")
-            };
-            let read = |columns: &str| format!(
-                "select s.__connect_offset as off, {columns}, s.__transaction_id as tx,\n                     \
-                        {commit} as commit\n                \
-                   from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
-                    and s.__connect_offset > coalesce(k.watermark, -1)\n               \
-                  order by s.__connect_offset limit $6::bigint"
-            );
-            let rows = if ends && dataset.strategy.is_append() {
-                let rows = read(&format!("p.topic, p.part, {row} as place, {order} as number"));
-                format!("select off, (place, nth) as ident, tx, commit from ({}) n", delivery::numbered(&rows))
-            } else {
-                read(&format!("{identity} as ident"))
-            };
+            let rows = staged(dataset, source, ends, &transaction, "");
             format!(
                 "select {index} as i, g.* from (\n  \
                  with known as (\n    \
@@ -136,6 +114,7 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
                  select topic, part, place, max(tx) filter (where commit = place) as tx, count(*) as n,\n         \
                         {distinct} filter (where commit = place) as n_distinct, max(off) as high,\n         \
                         not follows as streamed, bool_or(more) as more,\n         \
+                        coalesce(bool_or(commit < place), false) or coalesce(min(tx) filter (where commit = place) <> max(tx) filter (where commit = place), false) as back,\n         \
                         (select max(s.__connect_offset) from {staging} s\n           \
                           where s.__connect_topic = split.topic and s.__connect_partition = split.part) as head\n    \
                    from split group by topic, part, place, follows) g",
@@ -149,14 +128,145 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
     )
 }
 
+/// The same, where a connector may have resumed below its slot ([`resumed`]). `$7` row positions of the fences, `$8` their transactions, `$9` and `$10`
+/// transactions that are not merged, by their ENDs, and where these are; and the last END that is, without its transaction.
+///
+/// A transaction has the same position in all partitions: behind every END that is before its own, or before a row of it.
+#[must_use]
+pub fn by_transaction_resumed(
+    datasets: &[DatasetSpec],
+    source: SourcePosition,
+    ends: bool,
+) -> String {
+    let (distinct, streamed) = told_apart(ends);
+    let transaction = position::transaction_of(source, "s");
+    let parts: Vec<String> = datasets
+        .iter()
+        .enumerate()
+        .map(|(index, dataset)| {
+            let staging = dataset.staging.quoted();
+            let rows = staged(dataset, source, ends, &transaction, ", place");
+            format!(
+                "select {index} as i, p.topic, p.part, r.off, r.ident::text as ident, r.tx, r.commit, r.place,\n         \
+                        k.commit as fence, k.place as fence_place, k.tx as fence_tx, coalesce(r.tx = any($9::text[]), false) as is_news,\n         \
+                        count(*) over (partition by p.topic, p.part) >= $6::bigint as more,\n         \
+                        (select max(s.__connect_offset) from {staging} s\n           \
+                          where s.__connect_topic = p.topic and s.__connect_partition = p.part) as head\n    \
+                   from ({partitions}) p\n    \
+                   left join (select * from known where i = {index}) k using (topic, part)\n   \
+                  cross join lateral ({rows}) r",
+                partitions = partitions(&staging),
+            )
+        })
+        .collect();
+    format!(
+        "with known as (\n  \
+           select * from unnest($1::integer[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[], $7::bigint[], $8::text[])\n    \
+             as k(i, topic, part, watermark, commit, place, tx)\n\
+         ), seen as (\n  {parts}\n\
+         ), mended as (\n  {mended}\n\
+         ), ended as (\n  \
+           select * from unnest($9::text[], $10::bigint[]) as e(tx, position)\n\
+         ), floors as (\n  \
+           select tx, max(position) over (order by place groups between unbounded preceding and 1 preceding) as low\n    \
+             from (select null as tx, position as place, position from ended where position is not null\n           \
+                   union all\n           \
+                   select m.tx, coalesce((select max(e.position) from ended e where e.tx = m.tx), max(m.place)), null from mended m\n            \
+                    where m.commit is not null and m.tx <> '' group by m.tx) f\n\
+         ), own as (\n  \
+           select i, topic, part, off, m.tx, ident, fence, more, head,\n         \
+                  case when commit is null or f.tx is null or fence is not null and m.tx = fence_tx then mended\n              \
+                       else greatest(max(mended) filter (where fence is null or m.tx is distinct from fence_tx) over (partition by m.tx), f.low) end as commit\n    \
+             from mended m left join floors f on f.tx = m.tx\n\
+         ), look as (\n  \
+           select *, greatest(fence, max(commit) over (partition by i, topic, part order by off), -1) as place from own\n\
+         ), split as (\n  \
+           select *, coalesce(off > max(off) filter (where {streamed}) over (partition by i, topic, part, place), true) as follows\n    \
+             from look\n\
+         )\n\
+         select i, topic, part, place, max(tx) filter (where commit = place) as tx, count(*) as n,\n       \
+                {distinct} filter (where commit = place) as n_distinct, max(off) as high,\n       \
+                not follows as streamed, bool_or(more) as more, max(head) as head\n  \
+           from split group by i, topic, part, place, follows\n\
+         order by place, i, topic, part",
+        parts = parts.join("\n  union all\n  "),
+        mended = resumed::mended("select * from seen", "i, topic, part"),
+    )
+}
+
+/// How the rows of a transaction are counted, and which rows are of the transaction at their place.
+const fn told_apart(ends: bool) -> (&'static str, &'static str) {
+    if ends {
+        // Where END vouches for transactions, none is merged in part: rows at the fence's commit are redelivered.
+        (
+            "count(distinct ident)",
+            "commit = place and (fence is null or commit > fence)",
+        )
+    } else {
+        ("count(*)", "commit = place")
+    }
+}
+
+/// The rows of a partition `p` above its watermark: `off`, `ident` (what they are counted by, where there are ENDs), `tx`,
+/// `commit`, and `others`.
+fn staged(
+    dataset: &DatasetSpec,
+    source: SourcePosition,
+    ends: bool,
+    transaction: &str,
+    others: &str,
+) -> String {
+    let position::Expressions { commit, row, order } = position::of(source);
+    let staging = dataset.staging.quoted();
+    let read = |columns: &str| {
+        format!(
+            "select s.__connect_offset as off, {columns}, {transaction} as tx,\n                     \
+                    {commit} as commit\n                \
+               from {staging} s where s.__connect_topic = p.topic and s.__connect_partition = p.part\n                 \
+                and s.__connect_offset > coalesce(k.watermark, -1)\n               \
+              order by s.__connect_offset limit $6::bigint"
+        )
+    };
+    if ends && dataset.strategy.is_append() {
+        let rows = read(&format!(
+            "p.topic, p.part, {row} as place, {order} as number"
+        ));
+        return format!(
+            "select off, (place, nth) as ident, tx, commit{others} from ({}) n",
+            delivery::numbered(&rows)
+        );
+    }
+    // The order in the transaction is no identity: a connector that restarts inside one counts from 1 again.
+    let ident = if ends {
+        delivery::identity(dataset, source)
+    } else {
+        "null::integer".to_owned()
+    };
+    let place = if others.is_empty() {
+        String::new()
+    } else {
+        format!(", {row} as place")
+    };
+    read(&format!("{ident} as ident{place}"))
+}
+
 /// The statement that tells the deliveries of a transaction apart. `$1` datasets, `$2` topics, `$3` partitions, `$4`
-/// watermarks, `$5` last offsets of the partitions to look at, `$6` commit position.
+/// watermarks, `$5` last offsets of the partitions to look at, `$6` commit position, `$7` transaction.
 ///
 /// A delivery begins at a row that is the first of its transaction by order. Returns, per row position of such a row and
 /// dataset: distinct rows behind that position, and from it on.
 #[must_use]
 pub fn deliveries(datasets: &[DatasetSpec], source: SourcePosition) -> String {
     let position::Expressions { commit, row, order } = position::of(source);
+    // A connector that resumed may have sent rows of one transaction with several commit positions.
+    let own = |commit: &str, transaction: &str| {
+        if resumed::may_be(source) {
+            format!("{transaction} = $7::text")
+        } else {
+            format!("{commit} = $6::bigint")
+        }
+    };
+    let transaction = position::transaction_of(source, "s");
     let parts: Vec<String> = datasets
         .iter()
         .enumerate()
@@ -170,14 +280,15 @@ pub fn deliveries(datasets: &[DatasetSpec], source: SourcePosition) -> String {
             );
             if dataset.strategy.is_append() {
                 // Rows of other transactions in between tell where a delivery begins.
-                let rows = read(&format!("p.topic, p.part, s.__connect_offset as off, {commit} as commit"));
+                let rows = read(&format!("p.topic, p.part, s.__connect_offset as off, {commit} as commit, {transaction} as tx"));
                 format!(
-                    "select i, place, number, (place, nth)::text as ident from ({}) n where commit = $6::bigint",
-                    delivery::numbered(&rows)
+                    "select i, place, number, (place, nth)::text as ident from ({}) n where {}",
+                    delivery::numbered(&rows),
+                    own("commit", "tx")
                 )
             } else {
                 let rows = read(&format!("{}::text as ident", delivery::identity(dataset, source)));
-                format!("{rows} and {commit} = $6::bigint")
+                format!("{rows} and {}", own(commit, &transaction))
             }
         })
         .collect();

@@ -10,6 +10,7 @@ use std::fmt::Write as _;
 use milepost_job_spec::{ColumnSpec, DatasetSpec, Placeholder, SourcePosition};
 
 use crate::staging::position::{self, Expressions};
+use crate::staging::resumed;
 
 /// A dataset of a batch, with the names of its temporary tables and columns.
 #[derive(Debug, Clone, Copy)]
@@ -451,17 +452,18 @@ fn length_limit(merge_type: &str) -> Option<usize> {
 }
 
 /// How many values [`survey`] takes for each partition: topic, partition, and the fence's commit position, row position
-/// and order (−1 where there is none).
-pub const SURVEY_VALUES_PER_SLICE: usize = 5;
+/// and order (−1 where there is none), and transaction.
+pub const SURVEY_VALUES_PER_SLICE: usize = 6;
 
 /// The statement that says, per dataset, what there is to do before the merge. One row each, in order.
 ///
 /// Each shape comes with the number of its slices. `$1`: the last offsets of the slices; then the values of each slice.
 /// `back` has two counts per slice: rows that do not stand strictly above their predecessor or the fence, which may be
-/// replays, and creates right behind a delete at one place, which are new halves of key changes. The window
+/// replays, or whose transaction was sent with several commit positions or with another's ([`resumed`]), and creates right
+/// behind a delete at one place, which are new halves of key changes. The window
 /// goes over narrow columns of rows that lie in offset order already, which is why it is here and not where rows are read.
 #[must_use]
-pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
+pub fn survey(shapes: &[(Shape<'_>, usize)], source: SourcePosition) -> String {
     let mut before = 0;
     let mut parts = Vec::new();
     for (shape, slices) in shapes {
@@ -480,6 +482,17 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
                 value(3),
                 value(4)
             );
+            let resumed = if resumed::may_be(source) {
+                format!(
+                    "\n             \
+                       or (x_tx = lag(x_tx, 1, {}::text) over w) <> (x_commit = lag(x_commit, 1, {}::bigint) over w)",
+                    value(6),
+                    value(3)
+                )
+            } else {
+                // Bound all the same.
+                format!(" or {}::text is null and false", value(6))
+            };
             // The texts are compared only where there is a choice: that doubles the cost. The values are bound all the same.
             let here = format!(
                 "{} or (x_topic = {}::text and x_part = {}::integer)",
@@ -490,7 +503,7 @@ pub fn survey(shapes: &[(Shape<'_>, usize)]) -> String {
             format!(
                 "(select array[count(*) filter (where back), count(*) filter (where took)] from (\n    \
                    select x_op <> 'r' and x_commit is not null and coalesce((x_commit, x_row, x_order) <=\n           \
-                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true){shared} as back,\n           \
+                          (lag(x_commit, 1, {}::bigint) over w, lag(x_row, 1, {}::bigint) over w, lag(x_order, 1, {}::bigint) over w), true){shared}{resumed} as back,\n           \
                           x_op = 'c' and lag(x_op, 1, 'd') over w = 'd' and lag(x_commit, 1, {}::bigint) over w = x_commit\n             \
                             and coalesce(lag(x_row, 1, {}::bigint) over w, -1) = coalesce(x_row, -1) as took\n      \
                      from {events} where {here} window w as (order by x_off)) q where back or took)",

@@ -18,6 +18,7 @@ pub(crate) mod position;
 pub mod quarantine;
 pub mod refusal;
 pub mod replay;
+pub mod resumed;
 pub(crate) mod snapshot;
 pub mod taken;
 pub mod transaction;

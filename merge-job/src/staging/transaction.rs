@@ -62,6 +62,12 @@ impl Settled {
             || self.end.is_some_and(|end| commit < end)
     }
 
+    /// The ENDs that are still to be merged.
+    pub(crate) fn news<'a>(&self, ends: Option<&'a [End]>) -> Vec<&'a End> {
+        let ends = ends.unwrap_or_default().iter();
+        ends.filter(|end| !self.has(end)).collect()
+    }
+
     /// Need this END hold up nothing?
     fn has(&self, end: &End) -> bool {
         let passed = |fence: Option<i64>| matches!((end.position, fence), (Some(position), Some(fence)) if position <= fence);
@@ -107,6 +113,8 @@ pub enum Choice {
     LookCloser {
         /// The commit position of the transaction.
         place: i64,
+        /// The transaction.
+        transaction: String,
         /// The last offset of the transaction per partition.
         highs: BTreeMap<Part, i64>,
     },
@@ -229,10 +237,11 @@ pub fn choose(
             } else {
                 match whole.judge(group, deliveries.get(&commit)) {
                     Judgement::Whole(transaction) => taken.insert(transaction),
-                    Judgement::Unclear => {
+                    Judgement::Unclear(transaction) => {
                         let high = |stretch: &&Stretch| (part(stretch), stretch.high);
                         return Choice::LookCloser {
                             place: commit,
+                            transaction,
                             highs: group.iter().map(high).collect(),
                         };
                     }
@@ -288,7 +297,7 @@ enum Judgement {
     /// It is not, or one before it is not: the one that is waited for.
     Lacking(String),
     /// Its deliveries have to be told apart.
-    Unclear,
+    Unclear(String),
 }
 
 /// Which transactions are whole in staging, by their END events.
@@ -385,7 +394,7 @@ impl<'a> Whole<'a> {
             return whole();
         }
         match deliveries {
-            None => Judgement::Unclear,
+            None => Judgement::Unclear(transaction.to_owned()),
             Some(deliveries) if deliveries.is_empty() => whole(),
             Some(deliveries) => {
                 let is_whole =

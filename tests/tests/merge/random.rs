@@ -40,29 +40,33 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
         4_usize..20,
         any::<bool>(),
         prop_oneof![Just(0.0), Just(0.15)],
+        prop_oneof![2 => Just(0.0), 1 => Just(0.4)],
         prop_oneof![3 => Just(0.0), 1 => Just(0.08)],
         prop_oneof![2 => Just(0.0), 1 => Just(0.04)],
         prop_oneof![2 => Just(0.0), 1 => Just(0.15)],
     )
         .prop_map(
-            |(partitions, keys, full, restarts, spoiled, truncates, permutations)| Settings {
-                partitions: if partitions == 2 && truncates == 0.0 {
-                    3
-                } else {
-                    1
-                },
-                keys,
-                replica_identity_full: full,
-                restarts,
-                spoiled,
-                truncates,
-                // Rows that are missing, or there for no reason, look like ones whose key is taken.
-                permutations: if partitions == 2 || spoiled > 0.0 {
-                    0.0
-                } else {
-                    permutations
-                },
-                ..Settings::default()
+            |(partitions, keys, full, restarts, zombies, spoiled, truncates, permutations)| {
+                Settings {
+                    partitions: if partitions == 2 && truncates == 0.0 {
+                        3
+                    } else {
+                        1
+                    },
+                    keys,
+                    replica_identity_full: full,
+                    restarts,
+                    zombies,
+                    spoiled,
+                    truncates,
+                    // Rows that are missing, or there for no reason, look like ones whose key is taken.
+                    permutations: if partitions == 2 || spoiled > 0.0 {
+                        0.0
+                    } else {
+                        permutations
+                    },
+                    ..Settings::default()
+                }
             },
         );
     let sizes = (1_u64..150, 1_usize..4, 1_usize..40);
@@ -89,7 +93,8 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
             )| {
                 let ends = ends && multi_dataset;
                 // Without END nothing tells that a connector was killed inside a transaction (docs/decisions/0006).
-                let may_be_split = multi_dataset && !ends && settings.restarts > 0.0;
+                let comes_again = settings.restarts > 0.0 || settings.zombies > 0.0;
+                let may_be_split = multi_dataset && !ends && comes_again;
                 let is_ignored = truncate == OnTruncate::Ignore && settings.truncates > 0.0;
                 if is_ignored || may_be_split {
                     settings.permutations = 0.0;
@@ -298,7 +303,7 @@ fn play(case: &Case) {
             mirror.is_caught_up() || may_wait && last_run.contains("waiting for the rest"),
             "rows are left over: {last_run}"
         );
-        if case.settings.restarts == 0.0 && case.multi_dataset {
+        if case.settings.restarts == 0.0 && case.settings.zombies == 0.0 && case.multi_dataset {
             mirror.transactions_are_whole();
         }
         let is_told_all = case.settings.truncates == 0.0 || case.truncate == OnTruncate::CloseAll;

@@ -64,6 +64,7 @@ impl<'a> Topic<'a> {
                     columns: vec![Some(id.to_string()), Some("x".to_owned())],
                     source_ts_us: Some(1_000_000 + offset),
                     last_commit: (!read).then_some(lsn),
+                    stale_commit: None,
                     lsn: Some(lsn),
                     transaction_id: (!read).then(|| format!("{lsn}:{lsn}")),
                     total_order: (!read).then_some(1),

@@ -225,6 +225,7 @@ fn more_rows_than_an_end_counts_are_looked_at_closer() {
     assert_eq!(
         redelivered(5, 2, None),
         Choice::LookCloser {
+            transaction: "1".to_owned(),
             place: 1,
             highs: highs.into()
         }

@@ -31,6 +31,7 @@ fn row(offset: i64, op: Op, id: &str, v: &str, snapshot: &str) -> StagedRow {
         columns: vec![Some(id.to_owned()), Some(v.to_owned())],
         source_ts_us: Some(1_000_000 + offset),
         last_commit: (!read).then_some(lsn),
+        stale_commit: None,
         lsn: Some(lsn),
         transaction_id: (!read).then(|| format!("{lsn}:{lsn}")),
         total_order: (!read).then_some(1),
