@@ -166,7 +166,7 @@ fn may_be_resumed(batch: &Batch<'_, Open>, settled: &Settled, news: &[&End], row
             merged.is_some_and(is_at)
                 || *places.entry(id).or_insert(place) != place
                 || *transactions.entry(place).or_insert(id) != id
-                || end_before.is_some_and(|end| place < end)
+                || end_before.is_some_and(|end| 0 < place && place < end)
         });
         row.get("back") || is_elsewhere
     })

@@ -128,10 +128,13 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
     )
 }
 
-/// The same, where a connector may have resumed below its slot ([`resumed`]). `$7` row positions of the fences, `$8` their transactions, `$9` and `$10`
-/// transactions that are not merged, by their ENDs, and where these are; and the last END that is, without its transaction.
+/// The same, where a connector may have resumed below its slot ([`resumed`]). `$7` row positions of the fences, `$8` their
+/// transactions, `$9` and `$10` transactions that are not merged, by their ENDs, and where these are; and the last END that
+/// is, without its transaction.
 ///
-/// A transaction has the same position in all partitions: behind every END that is before its own, or before a row of it.
+/// A transaction has the same position in all partitions: behind every END that is before its own, or before a row of it, and
+/// behind the last one that is merged where its position was mended. The first one after a snapshot, at 0, stays there: what
+/// it follows is the snapshot.
 #[must_use]
 pub fn by_transaction_resumed(
     datasets: &[DatasetSpec],
@@ -147,7 +150,8 @@ pub fn by_transaction_resumed(
             let staging = dataset.staging.quoted();
             let rows = staged(dataset, source, ends, &transaction, ", place");
             format!(
-                "select {index} as i, p.topic, p.part, r.off, r.ident::text as ident, r.tx, r.commit, r.place,\n         \
+                "select {index} as i, p.topic, p.part, r.off, r.ident::text as ident, r.tx,\n         \
+                        r.commit as sent, nullif(r.commit, 0) as commit, r.place,\n         \
                         k.commit as fence, k.place as fence_place, k.tx as fence_tx, coalesce(r.tx = any($9::text[]), false) as is_news,\n         \
                         count(*) over (partition by p.topic, p.part) >= $6::bigint as more,\n         \
                         (select max(s.__connect_offset) from {staging} s\n           \
@@ -175,9 +179,11 @@ pub fn by_transaction_resumed(
                     where m.commit is not null and m.tx <> '' group by m.tx) f\n\
          ), own as (\n  \
            select i, topic, part, off, m.tx, ident, fence, more, head,\n         \
-                  case when commit is null or f.tx is null or fence is not null and m.tx = fence_tx then mended\n              \
-                       else greatest(max(mended) filter (where fence is null or m.tx is distinct from fence_tx) over (partition by m.tx), f.low) end as commit\n    \
-             from mended m left join floors f on f.tx = m.tx\n\
+                  case when commit is null or f.tx is null or fence is not null and m.tx = fence_tx then coalesce(mended, sent)\n              \
+                       else greatest(max(mended) filter (where fence is null or m.tx is distinct from fence_tx) over same, f.low,\n                                     \
+                                     case when bool_or(mended > commit) over same then (select max(position) from ended where tx = '') end)\n                                     \
+                  end as commit\n    \
+             from mended m left join floors f on f.tx = m.tx window same as (partition by m.tx)\n\
          ), look as (\n  \
            select *, greatest(fence, max(commit) over (partition by i, topic, part order by off), -1) as place from own\n\
          ), split as (\n  \

@@ -29,6 +29,7 @@ mod rebuild;
 mod redelivered;
 mod reference;
 mod resnapshot;
+mod resumed;
 mod share;
 mod shop;
 mod signal;

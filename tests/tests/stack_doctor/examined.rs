@@ -141,7 +141,8 @@ impl<'a> Examined<'a> {
         self.says(0, &[" 0 warnings, 0 failed\n"])
     }
 
-    /// Types every line for a shell that the remedies with this text hold.
+    /// Types every line for a shell that the remedies with this text hold; again where Connect answers that it rebalances, as
+    /// it does while another test's connectors come and go.
     pub(crate) fn type_remedies(&self, run: &Run, text: &str) {
         let quoted = run.stdout.split('`');
         let lines: Vec<&str> = quoted
@@ -149,9 +150,19 @@ impl<'a> Examined<'a> {
             .collect();
         assert!(!lines.is_empty(), "no line to type with `{text}`:\n{run}");
         for line in lines {
-            let typed = Command::new("sh").args(["-c", line]).output();
-            let typed = typed.expect("a shell is there");
-            assert!(typed.status.success(), "{line}: {typed:?}");
+            let begin = Instant::now();
+            loop {
+                let typed = Command::new("sh").args(["-c", line]).output();
+                let typed = typed.expect("a shell is there");
+                assert!(typed.status.success(), "{line}: {typed:?}");
+                let answer = String::from_utf8_lossy(&typed.stdout);
+                if !answer.contains("\"error_code\"") {
+                    break;
+                }
+                let rebalances = answer.contains("\"error_code\":409");
+                assert!(rebalances && begin.elapsed() < SHOWN, "{line}: {answer}");
+                std::thread::sleep(Duration::from_millis(300));
+            }
         }
     }
 

@@ -35,14 +35,17 @@ impl Log {
         }
     }
 
-    /// Stages a row `word, number, doc` with its commit position, row position and order, at the next offset.
-    pub(super) fn row(&mut self, op: &str, values: &str, (commit, row, order): (i64, i64, i64)) {
+    /// Stages a row `word, number, doc` of a transaction, by its number, its place behind the commit before it and its order,
+    /// at the next offset.
+    pub(super) fn row(&mut self, op: &str, values: &str, (number, place, order): (i64, i64, i64)) {
         let offset = self.offset;
+        let commit = number * 100;
+        let row = commit + place;
         self.offset += 1;
         self.database.run(&format!(
             "insert into main_staging.shop__events (word, number, doc, __op, __sequence, __lsn, __transaction_id,
                  __transaction_total_order, __source_ts_us, __snapshot, __connect_topic, __connect_partition, __connect_offset)
-             values ({values}, '{op}', '[\"{commit}\",\"{row}\"]', {row}, '{commit}:{row}', {order}, {commit}, 'false', 't.events', 0, {offset})"
+             values ({values}, '{op}', '[\"{commit}\",\"{row}\"]', {row}, '{number}:{row}', {order}, {number}, 'false', 't.events', 0, {offset})"
         ));
     }
 
