@@ -7,7 +7,7 @@ use milepost_merge_job::merge::{append, live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::truncate::{self, Truncate};
 use milepost_merge_job::staging::{
-    cut, delivery, fill, generation, missing, quarantine, replay, taken,
+    cut, delivery, fill, generation, missing, quarantine, replay, resumed, taken,
 };
 use milepost_merge_job::trim::closed::{self, Closed};
 use milepost_merge_job::trim::staged::Staged;
@@ -139,6 +139,15 @@ fn staging() {
             true
         )
     );
+    insta::assert_snapshot!(
+        "cut_by_transaction_resumed",
+        cut::by_transaction_resumed(
+            std::slice::from_ref(&dataset),
+            SourcePosition::Postgres,
+            true
+        )
+    );
+    insta::assert_snapshot!("resumed_mend", resumed::mend(&shape));
     insta::assert_snapshot!("replay_mark", replay::mark(&shape));
 }
 

@@ -28,12 +28,12 @@ pub struct History {
     open: Vec<Transaction>,
     next_transaction: u64,
     lsn: u64,
-    last_commit: Option<u64>,
+    pub(crate) last_commit: Option<u64>,
     /// The commits before it.
-    earlier: Vec<u64>,
+    pub(crate) earlier: Vec<u64>,
     clock_us: i64,
     snapshot_taken: bool,
-    topics: Topics,
+    pub(crate) topics: Topics,
 }
 
 /// What one call of [`History::round`] brought.
@@ -340,46 +340,6 @@ impl History {
         }
     }
 
-    /// The commit from which another worker goes on with this transaction, if it does.
-    fn stale_commit(&mut self, sent: &Sent) -> Option<u64> {
-        let chance = self.settings.zombies;
-        let begun_behind = sent.rows.iter().all(|row| row.lsn > self.last_commit);
-        if chance == 0.0 || !begun_behind || !self.rng.random_bool(chance) {
-            return None;
-        }
-        self.earlier.choose(&mut self.rng).copied()
-    }
-
-    /// The slot stands before this transaction. A worker that was taken for dead had sent a part of it, and another one, whose
-    /// offset is older, sends all of it; in between the first one sends some more. No restart goes back behind the slot.
-    fn resume_below(&mut self, sent: &Sent, stale: u64, round: &mut Round) {
-        let mut again = sent.clone();
-        for row in &mut again.rows {
-            row.stale_commit = Some(stale);
-        }
-        let cut = |history: &mut Self, from: usize| {
-            let mut at = history.rng.random_range(from..=sent.rows.len());
-            while at > from && sent.splits_record(at) {
-                at -= 1;
-            }
-            at
-        };
-        let part = cut(self, 0);
-        let more = cut(self, part);
-        let turn = cut(self, 0);
-        let (first, second) = (&again.rows[..turn], &again.rows[turn..]);
-        let rows = [&sent.rows[..part], first, &sent.rows[part..more], second].concat();
-        self.send_all(
-            &Sent {
-                rows,
-                end: sent.end.clone(),
-            },
-            round,
-        );
-        self.topics.forget();
-        self.topics.remember(again);
-    }
-
     /// What comes again after a restart inside this transaction: its orders begin at 1, and its END counts only this.
     fn rest_of(&mut self, sent: &Sent, commit: u64) -> Sent {
         let mut from = self.rng.random_range(0..sent.rows.len());
@@ -445,7 +405,7 @@ impl History {
         end::payload(&format!("{id}:{commit}"), &counts, self.clock_us / 1000)
     }
 
-    fn send_all(&mut self, sent: &Sent, round: &mut Round) {
+    pub(crate) fn send_all(&mut self, sent: &Sent, round: &mut Round) {
         for row in &sent.rows {
             self.send(row.clone(), round);
         }

@@ -19,6 +19,7 @@ mod end;
 mod history;
 mod keyless;
 mod permute;
+mod resumed;
 mod row;
 mod settings;
 mod source;

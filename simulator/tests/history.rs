@@ -168,10 +168,17 @@ fn the_events_lead_to_the_truth_after_every_transaction() {
 fn everything_that_makes_a_merge_hard_happens() {
     let settings = Settings {
         restarts: 0.1,
+        zombies: 0.1,
         ..Settings::default()
     };
     let spec = spec();
     let rows = History::with(&spec, 1, settings).round(300).rows;
+    let stale = rows.iter().filter(|row| row.stale_commit.is_some());
+    for row in stale.clone() {
+        let [told, _] = serde_json::from_str::<[String; 2]>(&row.sequence().unwrap()).unwrap();
+        assert!(told.parse::<u64>().ok() < row.last_commit, "{row:?}");
+    }
+    assert!(stale.count() > 0, "a connector resumes below its slot");
     let ops: BTreeSet<Op> = rows.iter().map(|row| row.op).collect();
     assert_eq!(ops.len(), 4, "creates, updates, deletes and snapshot rows");
 

@@ -149,21 +149,28 @@ fn may_be_resumed(batch: &Batch<'_, Open>, settled: &Settled, news: &[&End], row
         .filter_map(|end| Some((end.transaction.as_str(), end.position?)))
         .collect();
     let ends: BTreeSet<i64> = over.values().copied().chain(settled.end).collect();
+    let merged: BTreeMap<(&str, i32), (&str, Fence)> = batch
+        .state
+        .positions
+        .iter()
+        .filter_map(|own| {
+            let part = (own.topic.as_str(), own.partition);
+            Some((part, (own.last_transaction.as_deref()?, own.fence?)))
+        })
+        .collect();
     let mut places: BTreeMap<&str, i64> = BTreeMap::new();
     let mut transactions: BTreeMap<i64, &str> = BTreeMap::new();
     rows.iter().any(|row| {
         let place: i64 = row.get("place");
         let is_elsewhere = row.get::<_, Option<&str>>("tx").is_some_and(|id| {
-            let part = (row.get("topic"), row.get("part"));
-            let mut positions = batch.state.positions.iter();
-            let known = positions.find(|own| (own.topic.as_str(), own.partition) == part);
-            let merged = known.and_then(|own| Some((own.last_transaction.as_deref()?, own.fence?)));
-            let is_at = |(known, fence): (&str, Fence)| (known == id) != (fence.commit == place);
+            let known = merged.get(&(row.get("topic"), row.get("part")));
+            let is_other =
+                known.is_some_and(|(known, fence)| (*known == id) != (fence.commit == place));
             let end_before = match over.get(id) {
                 Some(end) => ends.range(..end).next_back().copied(),
                 None => settled.end.filter(|_| row.get("streamed")),
             };
-            merged.is_some_and(is_at)
+            is_other
                 || *places.entry(id).or_insert(place) != place
                 || *transactions.entry(place).or_insert(id) != id
                 || end_before.is_some_and(|end| 0 < place && place < end)

@@ -238,11 +238,12 @@ pub(super) async fn mark(batch: &Batch<'_, Cut>, shape: &Shape<'_>) -> Result<Re
     if count(1) > 0 && !is_superseded {
         return Err(Error::Unordered {
             what: format!(
-                "{} rows of dataset `{}` stand before what was merged and were committed after it: the source was replaced",
+                "{} rows of dataset `{}` stand before what was merged and were committed after it: the source was replaced, or its \
+                 connector resumed with an old offset",
                 count(1),
                 shape.dataset.name
             ),
-            remedy: "take a new snapshot of the replaced source, or restore the old one; see docs/operations.md"
+            remedy: "take a new snapshot, or restore the source that was replaced; see docs/operations.md"
                 .to_owned(),
         });
     }

@@ -103,6 +103,7 @@ pub(super) async fn whole(
                 (&split.first, Type::INT8),
                 (&split.commit, Type::INT8),
                 (&bound, Type::INT8),
+                (&split.transaction, Type::TEXT),
             ],
         )
         .await?;

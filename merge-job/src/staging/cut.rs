@@ -95,7 +95,7 @@ pub fn by_transaction(datasets: &[DatasetSpec], source: SourcePosition, ends: bo
         .enumerate()
         .map(|(index, dataset)| {
             let staging = dataset.staging.quoted();
-            let rows = staged(dataset, source, ends, &transaction, "");
+            let rows = staged(dataset, source, ends, &transaction, false);
             format!(
                 "select {index} as i, g.* from (\n  \
                  with known as (\n    \
@@ -148,7 +148,7 @@ pub fn by_transaction_resumed(
         .enumerate()
         .map(|(index, dataset)| {
             let staging = dataset.staging.quoted();
-            let rows = staged(dataset, source, ends, &transaction, ", place");
+            let rows = staged(dataset, source, ends, &transaction, true);
             format!(
                 "select {index} as i, p.topic, p.part, r.off, r.ident::text as ident, r.tx,\n         \
                         r.commit as sent, nullif(r.commit, 0) as commit, r.place,\n         \
@@ -214,13 +214,13 @@ const fn told_apart(ends: bool) -> (&'static str, &'static str) {
 }
 
 /// The rows of a partition `p` above its watermark: `off`, `ident` (what they are counted by, where there are ENDs), `tx`,
-/// `commit`, and `others`.
+/// `commit`, and with `places` `place`, their row position.
 fn staged(
     dataset: &DatasetSpec,
     source: SourcePosition,
     ends: bool,
     transaction: &str,
-    others: &str,
+    places: bool,
 ) -> String {
     let position::Expressions { commit, row, order } = position::of(source);
     let staging = dataset.staging.quoted();
@@ -238,7 +238,8 @@ fn staged(
             "p.topic, p.part, {row} as place, {order} as number"
         ));
         return format!(
-            "select off, (place, nth) as ident, tx, commit{others} from ({}) n",
+            "select off, (place, nth) as ident, tx, commit{} from ({}) n",
+            if places { ", place" } else { "" },
             delivery::numbered(&rows)
         );
     }
@@ -248,10 +249,10 @@ fn staged(
     } else {
         "null::integer".to_owned()
     };
-    let place = if others.is_empty() {
-        String::new()
-    } else {
+    let place = if places {
         format!(", {row} as place")
+    } else {
+        String::new()
     };
     read(&format!("{ident} as ident{place}"))
 }

@@ -5,7 +5,7 @@
 //! confirmed more, the first transaction that it sends has the commit position of an earlier one (docs/decisions/0019).
 //! Taken as they are its rows pass for replays, and are lost.
 //!
-//! Such a transaction is given a commit position above all that its partition has before it, and not above its own rows'
+//! Such a transaction is given a commit position above all that its partition has before it, and not above its own
 //! end. It is known by what cannot be in a replay.
 
 use milepost_job_spec::SourcePosition;
@@ -56,7 +56,8 @@ pub(crate) fn mended(rows: &str, part: &str) -> String {
 /// `$6` transactions that are not merged, by their ENDs.
 ///
 /// A snapshot that is not incremental starts anew.
-pub(crate) fn mend(shape: &Shape<'_>) -> String {
+#[must_use]
+pub fn mend(shape: &Shape<'_>) -> String {
     let rows = format!(
         "select e.ctid as t, x_topic, x_part, x_off as off, x_tx as tx, case when x_op <> 'r' then x_commit end as commit, x_row as place,\n         \
                 coalesce(x_tx = any($6::text[]), false) as is_news, e.epoch,\n         \

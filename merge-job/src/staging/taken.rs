@@ -164,7 +164,7 @@ pub fn rank(shape: &Shape<'_>, truncates: OnTruncate) -> String {
 /// The query for up to where a partition is taken in place of a part of a transaction: to its end, where a row of a later
 /// one is staged behind it, and else to the row before offset `$5`. Rows of earlier ones say nothing: a connector that was
 /// killed inside the transaction delivers them again, and then all of it. `$1` topic, `$2` partition, `$3` the first offset
-/// of the transaction, `$4` its commit position. Null where no row is before it.
+/// of the transaction, `$4` its commit position, `$6` its id. Null where no row is before it.
 #[must_use]
 pub fn whole(shape: &Shape<'_>, source: SourcePosition) -> String {
     let staging = shape.dataset.staging.quoted();
@@ -173,8 +173,9 @@ pub fn whole(shape: &Shape<'_>, source: SourcePosition) -> String {
           where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset < coalesce((\n   \
             select s.__connect_offset from {staging} s\n    \
              where s.__connect_topic = $1 and s.__connect_partition = $2 and s.__connect_offset > $3\n      \
-               and {commit} > $4\n    \
+               and {commit} > $4 and {transaction} is distinct from $6\n    \
              order by s.__connect_offset limit 1), $5)",
         commit = position::of(source).commit,
+        transaction = position::transaction_of(source, "s"),
     )
 }

@@ -16,6 +16,7 @@ mod compared;
 mod concurrent;
 mod converted;
 mod cost;
+mod ends;
 mod erase;
 mod image;
 mod keys;

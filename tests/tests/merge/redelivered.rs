@@ -3,7 +3,7 @@
 use acceptance::{Cluster, Database, Job, publish, publish_model, shop};
 use milepost_job_spec::{StreamSpec, TableRef};
 
-use crate::ALL;
+use crate::{ALL, ends};
 
 /// The transaction has so many rows in table `one`, then in table `two`.
 const ROWS: [i64; 2] = [8, 2];
@@ -68,22 +68,10 @@ impl Staging {
     /// The END of a transaction that is over at a position, with the counts of both tables.
     fn end(&mut self, position: i64, counts: [i64; 2]) {
         let transaction = if position == 20 { 10 } else { 20 };
-        let collections: Vec<String> = ["one", "two"]
-            .into_iter()
-            .zip(counts)
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| {
-                format!(r#"{{"data_collection":"shop.{name}","event_count":{count}}}"#)
-            })
-            .collect();
-        self.database.run(&format!(
-            r#"insert into main_staging.shop__control (payload, __connect_topic, __connect_partition, __connect_offset)
-               values ('{{"status":"END","id":"{transaction}:{position}","event_count":{},"data_collections":[{}],"ts_ms":1}}', 'tx', 0, {})"#,
-            counts.iter().sum::<i64>(),
-            collections.join(","),
-            self.offsets[2]
-        ));
-        self.offsets[2] += 1;
+        let Self {
+            database, offsets, ..
+        } = self;
+        ends::stage(database, &mut offsets[2], (transaction, position), counts);
     }
 
     /// How many rows are live after a run.

@@ -3,7 +3,7 @@
 use acceptance::{Cluster, Database, Job, publish, shop};
 use milepost_job_spec::{Outcome, StreamSpec, TableRef};
 
-use crate::LIVE;
+use crate::{LIVE, ends};
 
 /// The transactions before: each is `(commit position, number)`, over at the next one's commit position.
 const FIRST: (i64, i64) = (1000, 741);
@@ -68,22 +68,10 @@ impl Staging {
     }
 
     fn end(&mut self, number: i64, position: i64, counts: [i64; 2]) {
-        let collections: Vec<String> = ["one", "two"]
-            .into_iter()
-            .zip(counts)
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| {
-                format!(r#"{{"data_collection":"shop.{name}","event_count":{count}}}"#)
-            })
-            .collect();
-        self.database.run(&format!(
-            r#"insert into main_staging.shop__control (payload, __connect_topic, __connect_partition, __connect_offset)
-               values ('{{"status":"END","id":"{number}:{position}","event_count":{},"data_collections":[{}],"ts_ms":1}}', 'tx', 0, {})"#,
-            counts.iter().sum::<i64>(),
-            collections.join(","),
-            self.offsets[2]
-        ));
-        self.offsets[2] += 1;
+        let Self {
+            database, offsets, ..
+        } = self;
+        ends::stage(database, &mut offsets[2], (number, position), counts);
     }
 
     /// What is live in all tables after a run.

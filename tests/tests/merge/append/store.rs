@@ -3,7 +3,7 @@
 use acceptance::{Cluster, Database, Job, publish, shop};
 use milepost_job_spec::{Strategy, StreamSpec, TableRef};
 
-use crate::ALL;
+use crate::{ALL, ends};
 
 /// A store of two tables whose transactions END vouches for: `one` has no key, `two` has one.
 fn spec() -> StreamSpec {
@@ -75,22 +75,10 @@ impl Staging {
 
     /// The END of a transaction that is over at a position, with the counts of both tables.
     fn end(&mut self, transaction: i64, position: i64, counts: [i64; 2]) {
-        let collections: Vec<String> = ["one", "two"]
-            .into_iter()
-            .zip(counts)
-            .filter(|(_, count)| *count > 0)
-            .map(|(name, count)| {
-                format!(r#"{{"data_collection":"shop.{name}","event_count":{count}}}"#)
-            })
-            .collect();
-        self.database.run(&format!(
-            r#"insert into main_staging.shop__control (payload, __connect_topic, __connect_partition, __connect_offset)
-               values ('{{"status":"END","id":"{transaction}:{position}","event_count":{},"data_collections":[{}],"ts_ms":1}}', 'tx', 0, {})"#,
-            counts.iter().sum::<i64>(),
-            collections.join(","),
-            self.offsets[2]
-        ));
-        self.offsets[2] += 1;
+        let Self {
+            database, offsets, ..
+        } = self;
+        ends::stage(database, &mut offsets[2], (transaction, position), counts);
     }
 
     /// How many rows of either table there are after a run.
