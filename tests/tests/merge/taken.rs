@@ -186,6 +186,14 @@ fn rows_that_take_keys_of_others_are_all_there(events: &[Event], live: &str) {
         assert_eq!(things.live(), live, "{strategy:?}, at once");
         things.verifies();
     }
+    // Nothing follows, and a batch has room for a part of it only.
+    for max_rows in [1, 2, 3] {
+        let mut things = Things::begin(ALL, max_rows);
+        things.stage(events);
+        things.merge();
+        assert_eq!(things.live(), live, "{max_rows} rows a batch");
+        things.verifies();
+    }
     // The sink lags in the middle, and a batch has room for so many rows only.
     for cut in 1..events.len() {
         for max_rows in [2, 1000] {
