@@ -54,6 +54,8 @@ fn live_only() {
         index: 0,
         is_ranked: false,
     };
+    insta::assert_snapshot!("live_only_latest", live::latest(&shape));
+    insta::assert_snapshot!("live_only_merge", live::merge(&shape));
     insta::assert_snapshot!("live_only_reduce", live::reduce(&shape));
     insta::assert_snapshot!("live_only_apply", live::apply(&shape));
 }

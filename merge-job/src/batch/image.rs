@@ -39,7 +39,7 @@ pub(crate) async fn run(
     let batch = take(batch, source).await?;
     supersede(&batch).await?;
     let batch = prepare_once_read(batch, attempt).await?;
-    let batch = apply(batch).await?;
+    let batch = apply::apply(batch).await?;
     record::record(batch).await
 }
 

@@ -9,6 +9,7 @@
 //! rows. Each step is one round trip, or one per dataset.
 
 mod anew;
+mod apply;
 pub mod bare;
 mod by_offset;
 mod by_transaction;
@@ -41,16 +42,13 @@ use std::time::Instant;
 use crate::control::position::Recognised;
 use crate::control::stream::Stream;
 use crate::error::Error;
-use crate::merge;
-use crate::merge::{append, live, milestoned};
-use crate::session::{Bound, Session};
+use crate::session::Session;
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
 use crate::staging::taken::Split;
 use crate::staging::transaction::{Consumed, Part};
 use crate::staging::truncate::Truncate;
-use milepost_job_spec::{OnTruncate, Strategy};
-use tokio_postgres::types::Type;
+use milepost_job_spec::OnTruncate;
 
 /// The steps of a batch, in order. `MILEPOST_FAULT=<step>` makes a debug build abort before that step: the tests kill
 /// the job at each.
@@ -141,6 +139,8 @@ pub(crate) struct Open {
     ends: Option<Vec<crate::staging::end::End>>,
     end_topic: Option<crate::control::position::Position>,
     open_quarantine: bool,
+    /// The server counts what a transaction writes (`track_counts`).
+    counts_writes: bool,
     /// The rows are none that a topic brought: entries of the quarantine, which were judged against the fence once, or rows of a
     /// repair, which have no position. They move nothing.
     replay: bool,
@@ -185,6 +185,8 @@ pub(crate) struct Prepared {
     doubtful: BTreeMap<usize, u64>,
     /// Datasets with a slice whose last row is a delete: perhaps the old half of a key change.
     last_deletes: BTreeSet<usize>,
+    /// Datasets with truncates.
+    truncated: BTreeSet<usize>,
     /// What becomes of snapshots, of datasets that have rows of them in the batch.
     resnapshots: BTreeMap<usize, Resnapshot>,
     /// What the partitions that the batch merges from are recognised by afterwards.
@@ -299,165 +301,6 @@ pub async fn run(session: &Session, stream: &Stream, attempt: &Attempt) -> Resul
         cut::Decision::Ended(ended) => return Ok(ended),
     };
     let batch = prepare::prepare(batch, attempt).await?;
-    let batch = apply(batch).await?;
+    let batch = apply::apply(batch).await?;
     record::record(batch).await
-}
-
-/// Writes the changes to the merge tables.
-async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> {
-    let session = batch.session;
-    let shapes: Vec<Shape<'_>> = batch
-        .state
-        .cut
-        .slices
-        .keys()
-        .map(|&index| batch.shape(index))
-        .collect();
-    fault("reduce");
-    for shape in &shapes {
-        let sql = match shape.dataset.strategy {
-            Strategy::LiveOnly => live::reduce(shape),
-            Strategy::Milestoned { .. } => milestoned::reduce(shape),
-            Strategy::Append => continue,
-        };
-        session
-            .execute("reduce the events of a dataset to its changes", &sql, &[])
-            .await?;
-    }
-    fault("count");
-    let ends: Vec<Ends> = batch
-        .state
-        .last_deletes
-        .iter()
-        .map(|index| Ends::of(&batch.state.cut.slices[index]))
-        .collect();
-    let mut values: Vec<Bound<'_>> = Vec::new();
-    for ends in &ends {
-        values.push((&ends.topics, Type::TEXT_ARRAY));
-        values.push((&ends.partitions, Type::INT4_ARRAY));
-        values.push((&ends.highs, Type::INT8_ARRAY));
-    }
-    let sql = merge::count(
-        &shapes,
-        &batch.stream.spec.stream,
-        &batch.state.last_deletes,
-    );
-    let rows = session.query("count the changes", &sql, &values).await?;
-    let mut last_images = BTreeMap::new();
-    let mut counts = batch.state.counts.clone();
-    let doubtful = &batch.state.doubtful;
-    let mut most = 1;
-    let mut clock_us = 0;
-    let mut planned = Vec::with_capacity(rows.len());
-    for (row, shape) in rows.iter().zip(&shapes) {
-        let count = |column: &str| -> u64 { u64::try_from(row.get::<_, i64>(column)).unwrap_or(0) };
-        let own = counts.entry(shape.index).or_default();
-        let healed = batch.state.resnapshots.get(&shape.index);
-        own.healed = healed.map_or(0, |own| own.healed);
-        own.inserted = count("inserted");
-        own.updated = count("updated");
-        own.deleted = count("deleted");
-        own.unchanged = count("unchanged");
-        own.settle(
-            doubtful.get(&shape.index).copied().unwrap_or(0),
-            count("certain"),
-            count("news"),
-        );
-        own.closed = count("closed");
-        most = most.max(row.get::<_, i64>("most"));
-        clock_us = row.get("clock_us");
-        planned.push((count("to_closed"), count("to_live")));
-        if let Some(images) = row.get::<_, Option<serde_json::Value>>("last_images") {
-            keep_images(shape.index, &images, &mut last_images);
-        }
-        if !own.is_complete() {
-            return Err(Error::Disturbed(format!(
-                "the counts of dataset `{}` do not add up to its staged rows: {own}",
-                shape.dataset.name
-            )));
-        }
-    }
-    let time_us = match batch.state.cut.open.previous_time_us {
-        Some(previous) => clock_us.max(previous + most),
-        None => clock_us,
-    };
-    fault("close");
-    for (shape, (to_closed, _)) in shapes.iter().zip(&planned) {
-        if *to_closed > 0 {
-            let written = session
-                .execute(
-                    "write closed versions",
-                    &milestoned::close(shape),
-                    &[(&time_us, Type::INT8)],
-                )
-                .await?;
-            undisturbed(shape, written, *to_closed)?;
-        }
-    }
-    fault("apply");
-    for (shape, (_, to_live)) in shapes.iter().zip(&planned) {
-        if *to_live > 0 {
-            let time: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
-            let (what, sql, values) = match shape.dataset.strategy {
-                Strategy::LiveOnly => ("merge the live rows", live::apply(shape), &[][..]),
-                Strategy::Milestoned { .. } => {
-                    ("merge the live rows", milestoned::apply(shape), &time[..])
-                }
-                Strategy::Append => ("append the events", append::apply(shape), &time[..]),
-            };
-            let written = session.execute(what, &sql, values).await?;
-            undisturbed(shape, written, *to_live)?;
-        }
-    }
-    Ok(batch.with(|prepared| Applied {
-        cut: prepared.cut,
-        counts,
-        last_images,
-        time_us,
-        resnapshots: prepared.resnapshots,
-        recognised: prepared.recognised,
-    }))
-}
-
-/// The last offsets of a dataset's slices, as values of a statement.
-struct Ends {
-    topics: Vec<String>,
-    partitions: Vec<i32>,
-    highs: Vec<i64>,
-}
-
-impl Ends {
-    fn of(slices: &[Slice]) -> Self {
-        Self {
-            topics: slices
-                .iter()
-                .map(|slice| slice.position.topic.clone())
-                .collect(),
-            partitions: slices
-                .iter()
-                .map(|slice| slice.position.partition)
-                .collect(),
-            highs: slices.iter().map(|slice| slice.high).collect(),
-        }
-    }
-}
-
-/// Takes the images of deleted last rows: `[[topic, partition, image], …]`.
-fn keep_images(index: usize, images: &serde_json::Value, kept: &mut BTreeMap<Part, String>) {
-    for image in images.as_array().into_iter().flatten() {
-        let partition = image[1].as_i64().and_then(|n| i32::try_from(n).ok());
-        if let (Some(topic), Some(partition)) = (image[0].as_str(), partition) {
-            kept.insert((index, topic.to_owned(), partition), image[2].to_string());
-        }
-    }
-}
-
-fn undisturbed(shape: &Shape<'_>, written: u64, planned: u64) -> Result<(), Error> {
-    if written == planned {
-        return Ok(());
-    }
-    Err(Error::Disturbed(format!(
-        "table `{}` changed under the batch: {planned} rows were to be written, {written} were",
-        shape.dataset.merge
-    )))
 }

@@ -62,7 +62,7 @@ pub(super) async fn open<'a>(
                   where d.platform = s.platform and d.store = s.store and (s.dataset is null or d.dataset = s.dataset)),\n       \
                 exists (select from milepost.quarantine q where q.platform = s.platform and q.store = s.store\n         \
                          and (s.dataset is null or q.dataset = s.dataset) and q.status = 'open')::text,\n       \
-                case when s.wanted then s.spec_digest end\n  \
+                case when s.wanted then s.spec_digest end, current_setting('track_counts')\n  \
            from milepost.streams s where s.id = {id};\n\
          {positions}{ends}"
     );
@@ -102,6 +102,7 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
         ends: None,
         end_topic: None,
         open_quarantine: false,
+        counts_writes: false,
         replay: false,
         started_us: 0,
     };
@@ -114,6 +115,7 @@ fn decode(stream: &Stream, rows: &[SimpleQueryRow]) -> Result<Open, Error> {
                 state.started_us = number(row, 2).unwrap_or(0);
                 state.previous_time_us = number(row, 3);
                 state.open_quarantine = row.get(4) == Some("true");
+                state.counts_writes = row.get(6) == Some("on");
                 if row.get(5) != Some(stream.digest.as_str()) {
                     return Err(Error::Outdated(stream.spec.stream.to_string()));
                 }

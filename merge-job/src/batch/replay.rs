@@ -101,7 +101,7 @@ impl Replay {
             missing: Missing::Guarded,
         };
         let batch = prepare::prepare(batch, &attempt).await?;
-        let mut batch = apply(batch).await?;
+        let mut batch = apply::apply(batch).await?;
         let script: Vec<String> = chosen.iter().map(|&place| entry::close(place)).collect();
         session
             .script("close what was replayed", &script.join(";\n"))

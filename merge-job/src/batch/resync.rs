@@ -101,7 +101,7 @@ impl<'a> Resync<'a> {
         let batch = prepare::prepare(batch, &attempt).await?;
         self.refuse_what_does_not_fit(&batch)?;
         self.supersede(&batch).await?;
-        let mut batch = apply(batch).await?;
+        let mut batch = apply::apply(batch).await?;
         let mut counts = Counts::default();
         for own in batch.state.counts.values() {
             counts += *own;

@@ -1,8 +1,69 @@
 //! Live-only: one row per live key, the latest event of a batch wins. Milestoned tables that keep only the last version
 //! of a batch reduce the same way.
+//!
+//! Usually [`latest`] reduces the events and [`merge`] does the rest in one statement. Where more is to be known of a change
+//! than that it was made, [`reduce`] finds it out first, and [`apply`] writes.
 
 use crate::merge::differs;
+use crate::sql::literal;
 use crate::staging::events::{STATE_VALID, Shape};
+
+/// The query of the last event of each key, in key order: what probes an index in its order finds the next page in memory.
+fn last_events(shape: &Shape<'_>, columns: &str) -> String {
+    format!(
+        "select distinct on ({keys}) {columns} from {events} where x_state = {STATE_VALID}\n         \
+          order by {keys}, {last}",
+        keys = shape.keys(""),
+        last = shape.order_from_last(""),
+        events = shape.events(),
+    )
+}
+
+/// The statement that reduces the events to the last one of each key.
+#[must_use]
+pub fn latest(shape: &Shape<'_>) -> String {
+    format!(
+        "create temp table {changes} on commit drop as\n\
+         {last}",
+        changes = shape.changes(),
+        last = last_events(shape, &format!("x_op, {}", shape.all(""))),
+    )
+}
+
+/// The statements that merge the [`latest`] events, and before and after that read how many rows the transaction has inserted,
+/// updated and deleted in the table.
+#[must_use]
+pub fn merge(shape: &Shape<'_>) -> String {
+    let live = shape.dataset.live_table().quoted();
+    let wrote = ["inserted", "updated", "deleted"].map(|what| {
+        let table = literal(&live);
+        format!("pg_stat_get_xact_tuples_{what}({table}::regclass)")
+    });
+    let wrote = format!("select {}", wrote.join(", "));
+    format!(
+        "{wrote};\n\
+         merge into {live} t using {changes} s on {joined}\n \
+         when matched and s.x_op = 'd' then delete\n \
+         when matched and {differs} then update set {sets}\n \
+         when not matched and s.x_op <> 'd' then insert ({names}) values ({all});\n\
+         {wrote}",
+        changes = shape.changes(),
+        joined = shape.live_key("t.", "s.", None),
+        differs = differs(shape, "s.", "t."),
+        sets = sets(shape),
+        names = shape.names(""),
+        all = shape.all("s."),
+    )
+}
+
+// The key is set too: equal keys may differ in their image (1.0 and 1.00). An unchanged one keeps the update HOT.
+fn sets(shape: &Shape<'_>) -> String {
+    shape
+        .columns()
+        .map(|(place, column)| format!("{} = s.c{place}", column.name.quoted()))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
 
 /// The statement that reduces the events to one change per key. `x_action`: `i`, `u`, `d`, or `n` for none.
 #[must_use]
@@ -13,15 +74,12 @@ pub fn reduce(shape: &Shape<'_>) -> String {
                 case when d.x_op = 'd' then case when l.ctid is null then 'n' else 'd' end\n            \
                 when l.ctid is null then 'i'\n            \
                 when {differs} then 'u' else 'n' end as x_action\n  \
-           from (select distinct on ({keys}) * from {events} where x_state = {STATE_VALID}\n         \
-                 order by {keys}, {last}) d\n  \
+           from ({last}) d\n  \
            left join {live} l on {joined}",
         changes = shape.changes(),
         all = shape.all("d."),
         differs = differs(shape, "d.", "l."),
-        keys = shape.keys(""),
-        last = shape.order_from_last(""),
-        events = shape.events(),
+        last = last_events(shape, "*"),
         live = shape.dataset.live_table().quoted(),
         joined = shape.live_key("l.", "d.", None),
     )
@@ -46,14 +104,19 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
     )
 }
 
+/// The same of changes that are merged at once: how many there are is known.
+pub(crate) fn count_keys(shape: &Shape<'_>, keys: u64) -> String {
+    format!(
+        "select {index} as i, 0::bigint as inserted, 0::bigint as updated, 0::bigint as deleted, 0::bigint as unchanged,\n       \
+         {keys}::bigint as certain, 0::bigint as news, 0::bigint as closed, 1::bigint as most, 0::bigint as to_closed,\n       \
+         0::bigint as to_live",
+        index = shape.index,
+    )
+}
+
 /// The statement that applies the changes to a live-only table.
 #[must_use]
 pub fn apply(shape: &Shape<'_>) -> String {
-    // The key is set too: equal keys may differ in their image (1.0 and 1.00). An unchanged one keeps the update HOT.
-    let sets = shape
-        .columns()
-        .map(|(place, column)| format!("{} = s.c{place}", column.name.quoted()))
-        .collect::<Vec<_>>();
     format!(
         "merge into {live} t using (select * from {changes} where x_action <> 'n') s on t.ctid = s.x_live\n \
          when matched and s.x_action = 'd' then delete\n \
@@ -63,6 +126,6 @@ pub fn apply(shape: &Shape<'_>) -> String {
         changes = shape.changes(),
         names = shape.names(""),
         all = shape.all("s."),
-        sets = sets.join(", "),
+        sets = sets(shape),
     )
 }

@@ -79,6 +79,42 @@ fn live_rows_equal_the_truth_at_every_checkpoint(strategy: Strategy, streams: St
     }
 }
 
+/// Live-only tables are merged by one statement where the server counts what a transaction writes, else by two
+/// (docs/decisions/0020).
+#[test]
+fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same() {
+    let seed = crate::seed();
+    let shop = shop::stream(LIVE);
+    let staged = shop::staged(&shop);
+    let rows: Vec<&StagedRow> = staged.iter().map(|(_, row)| row).collect();
+    let counted = ["on", "off"].map(|counts| {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut database = Cluster::shared().database();
+        database.run(&format!(
+            "alter database {} set track_counts = {counts}",
+            database.name()
+        ));
+        publish(&database, std::slice::from_ref(&shop));
+        let mut rest = rows.as_slice();
+        while !rest.is_empty() {
+            let (chunk, later) = rest.split_at(rng.random_range(1..=rest.len().min(3000)));
+            rest = later;
+            stage::rows(&mut database, &shop, chunk);
+            Job::merge(database.url(), &shop).succeed();
+        }
+        for dataset in &shop.datasets {
+            let truth = shop::truth(dataset, shop::CHECKPOINTS);
+            compare::load_truth(&mut database, dataset, &truth, true);
+            compare::live_is_truth(&mut database, dataset, &format!("seed {seed}, {counts}"));
+        }
+        let mut fresh = Database::connect(database.url());
+        assert_eq!(fresh.value("show track_counts"), counts);
+        fresh.rows("select (to_jsonb(d) - 'batch_id')::text from milepost.batch_datasets d order by batch_id, dataset")
+    });
+    assert!(counted[0].len() > 5, "{} counts", counted[0].len());
+    assert_eq!(counted[0], counted[1], "seed {seed}");
+}
+
 /// Every staged row was counted in one class; rows closed are what the live table lost.
 fn counts_add_up(database: &mut Database, shop: &StreamSpec, staged: usize, when: &str) {
     let totals = database.rows(
