@@ -95,6 +95,9 @@ pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Sum
     run.finish(session).await
 }
 
+/// So many streams of a share are read at once: what is known of their tables is seconds old at most when they are merged.
+const LOADED_AT_ONCE: usize = 32;
+
 /// Merges the streams of a share of a platform, one after the other.
 ///
 /// # Errors
@@ -103,20 +106,31 @@ pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Sum
 pub async fn merge_shard(platform: &str, shard: Shard, config: &Config) -> Result<Worked, Error> {
     let mut session = Session::connect(config).await?;
     let mut worked = Worked::default();
-    for key in shard::streams(&session, platform, shard).await? {
-        if session.is_closed() {
-            session = Session::connect(config).await?;
+    let keys = shard::streams(&session, platform, shard).await?;
+    for keys in keys.chunks(LOADED_AT_ONCE) {
+        let mut loaded = stream::load_all(&session, keys).await.unwrap_or_default();
+        for key in keys {
+            if session.is_closed() {
+                session = Session::connect(config).await?;
+            }
+            let stream = match loaded.remove(key) {
+                Some(stream) => Ok(stream),
+                None => stream::load(&session, key).await,
+            };
+            let ended = match stream {
+                Ok(stream) => Run::of(stream, config).finish(&mut session).await,
+                Err(error) => Err(error),
+            };
+            match &ended {
+                // It was retired since.
+                Err(Error::UnknownStream(_)) => continue,
+                Err(error) => {
+                    tracing::warn!(stream = %key, error = %error.chain(), "stream failed");
+                }
+                Ok(_) => {}
+            }
+            worked.add(key.clone(), ended);
         }
-        let ended = match stream::load(&session, &key).await {
-            Ok(stream) => Run::of(stream, config).finish(&mut session).await,
-            // It was retired since.
-            Err(Error::UnknownStream(_)) => continue,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = &ended {
-            tracing::warn!(stream = %key, error = %error.chain(), "stream failed");
-        }
-        worked.add(key, ended);
     }
     Ok(worked)
 }
