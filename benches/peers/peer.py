@@ -22,7 +22,7 @@ COLUMNS = {
 # The real stdout.
 OUT = os.dup(1)
 # The rows of `public.initial` count as of then: after what the snapshot says of rows that no batch changed, before all batches.
-BEFORE_BATCHES = "2026-05-31 00:00:00+00"
+BEFORE_BATCHES = "2026-05-31 00:00:00+00:00"
 
 
 def live(table, where="true"):
