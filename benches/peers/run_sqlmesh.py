@@ -2,7 +2,6 @@
 
 import datetime
 import os
-import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,6 +10,8 @@ import peer
 
 ARGUMENTS = peer.arguments("SQLMesh")
 os.environ["SQLMESH__DISABLE_ANONYMIZED_ANALYTICS"] = "true"
+# Neither the settings nor the number of the user.
+os.environ["SQLMESH_HOME"] = ARGUMENTS.state
 
 import psycopg2  # noqa: E402
 from sqlmesh import Context  # noqa: E402
