@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -88,8 +89,11 @@ def load():
 
 def merge():
     """Runs the model as a scheduler would after the hour of the batch."""
-    happened = ask("select max(event_ts) from public.stg")
-    context().run("prod", execution_time=happened + HOUR)
+    now = ask("select max(event_ts) from public.stg") + HOUR
+    # The end too, for else it is that of the clock, which the batch may be ahead of.
+    status = context().run("prod", end=now, execution_time=now)
+    if not status.is_success:
+        sys.exit(f"SQLMesh ended with {status}")
 
 
 if ARGUMENTS.action == "load":

@@ -1,6 +1,6 @@
 {{ config(
     materialized="incremental",
-    incremental_strategy=env_var("STRAT", "delete+insert"),
+    incremental_strategy="delete+insert",
     unique_key="id",
     indexes=[{"columns": ["id"], "unique": true}],
     post_hook="{{ delete_the_deleted() }}",
