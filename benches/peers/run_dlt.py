@@ -26,7 +26,7 @@ def source(table, columns):
         table=table,
         included_columns=columns,
         reflection_level="full_with_precision",
-        # The fastest of dlt's readers, and the one that holds no more than some rows at a time.
+        # Of dlt's readers for Arrow the one that needs less memory.
         backend="connectorx",
         backend_kwargs={"conn": ARGUMENTS.url, "return_type": "arrow_stream"},
         chunk_size=100_000,
@@ -43,7 +43,7 @@ def whole():
 
 
 def only_deletes(table):
-    """Whatever is not null in a column that is none of booleans marks a delete for dlt."""
+    """To dlt, a row is deleted whose `hard_delete` column is not null, where that column is no boolean."""
     marks = pc.if_else(pc.equal(table["op"], "d"), table["op"], None)
     return table.set_column(table.schema.get_field_index("op"), "op", marks)
 
