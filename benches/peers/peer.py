@@ -46,6 +46,8 @@ def arguments(peer):
     parser.add_argument("--schema", required=True, help="where the target is; of this peer and mode alone")
     parser.add_argument("--state", help="a directory that a run leaves to the next one; without it, only the database lasts")
     parsed = parser.parse_args()
+    # SQLAlchemy does not know the short form.
+    parsed.url = parsed.url.replace("postgres:", "postgresql:", 1)
     # For every connection of libpq in this process: what Milepost's session has.
     os.environ["PGOPTIONS"] = "-c work_mem=256MB -c jit=off"
     # Libraries print where they like: stdout is for the one line at the end.
