@@ -70,11 +70,10 @@ impl<'a> Pair<'a> {
         let size = Size {
             keys: rows,
             versions: 1,
-            changes: 0,
             batches: 1,
         };
         platform.batch_execute(&ddl::ddl(&spec)?)?;
-        platform.batch_execute(&workload::fill("main", true, &size))?;
+        platform.batch_execute(&workload::fill("main.customers", true, &size))?;
         // Nothing is staged: this registers the stream.
         let directory = tempfile::TempDir::new()?;
         let file = directory.path().join("spec.json");
@@ -90,7 +89,7 @@ impl<'a> Pair<'a> {
              select platform, store, dataset, 't', 0, 1 from milepost.datasets",
         )?;
         // The same statement fills the source's table, whose columns are those of the merge table.
-        let fill = workload::fill("public", false, &size);
+        let fill = workload::fill("public.customers", false, &size);
         source.batch_execute(
             "create table customers (id bigint primary key, t1 text, t2 text, t3 text, t4 text, n1 numeric(12,2), n2 numeric(12,2),
                 ts timestamptz, b boolean, j jsonb)",

@@ -1,8 +1,8 @@
 //! What a merge costs: the merge job against the fastest hand-written SQL for the same work (`benches/floor`), as ratios.
 //!
-//!     cargo bench -p acceptance --bench merge                # 1M keys, 100,000 changes; about ten minutes
-//!     cargo bench -p acceptance --bench merge -- --quick     # 100,000 keys, 10,000 changes; about a minute
-//!     cargo bench -p acceptance --bench merge -- --large     # also 10M keys against 1M
+//!     cargo bench -p acceptance --bench merge                # 1M keys, 10,000 to 1M changes, and 10M keys; about 40 minutes
+//!     cargo bench -p acceptance --bench merge -- --quick     # 100,000 keys, 10,000 changes; about two minutes; no other tools
+//!     cargo bench -p acceptance --bench merge -- --quick --peers
 //!
 //! Starts a PostgreSQL of its own, which syncs. Merge job and floor take turns on the same batches, each on tables of its
 //! own; at the end both must hold the same rows. A ratio is the median of the ratios of the rounds, so that what else the
@@ -10,10 +10,14 @@
 
 #[path = "merge/arena.rs"]
 mod arena;
+#[path = "merge/peers.rs"]
+mod peers;
 #[path = "merge/report.rs"]
 mod report;
 #[path = "merge/server.rs"]
 mod server;
+#[path = "merge/streams.rs"]
+mod streams;
 #[path = "merge/took.rs"]
 mod took;
 #[path = "merge/workload.rs"]
@@ -26,9 +30,9 @@ use milepost_job_spec::{Strategy, Versions};
 use tokio::runtime::{Builder, Runtime};
 
 use arena::{Arena, Floor};
-use report::{Duel, Report, Scale};
+use report::{Batches, Duel, Pair, Report, Scale};
 use server::Server;
-use took::Took;
+use streams::Many;
 use workload::Size;
 
 /// The strategies and what they are called.
@@ -49,46 +53,59 @@ const LAST_PER_BATCH: Strategy = Strategy::Milestoned {
 
 /// How big the comparisons are.
 struct Plan {
-    rounds: u32,
-    /// Against the floor.
     keys: u32,
-    changes: u32,
-    /// One version against a hundred.
+    /// Against the floors: changes of a batch, and rounds.
+    batches: &'static [(u32, u32)],
+    /// One version against a hundred, in this many rounds.
     long_keys: u32,
     long_changes: u32,
-    /// Ten times the keys.
-    large: bool,
+    /// One size of table against ten times as many keys: changes.
+    large: Option<u32>,
+    rounds: u32,
+    many: Many,
 }
 
 const QUICK: Plan = Plan {
-    rounds: 3,
     keys: 100_000,
-    changes: 10_000,
+    batches: &[(10_000, 3)],
     long_keys: 10_000,
     long_changes: 1_000,
-    large: false,
+    large: None,
+    rounds: 3,
+    many: Many {
+        streams: 100,
+        keys: 1_000,
+        changes: 100,
+        rounds: 1,
+    },
 };
 
 const FULL: Plan = Plan {
-    rounds: 5,
     keys: 1_000_000,
-    changes: 100_000,
+    batches: &[(10_000, 5), (100_000, 5), (1_000_000, 3)],
     long_keys: 50_000,
     long_changes: 5_000,
-    large: false,
+    large: Some(100_000),
+    rounds: 5,
+    many: Many {
+        streams: 1_000,
+        keys: 1_000,
+        changes: 100,
+        rounds: 3,
+    },
 };
+
+/// How often start-up is measured.
+const STARTS: u32 = 9;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let asked = |name: &str| arguments.iter().any(|argument| argument == name);
     let quick = asked("--quick");
-    let plan = Plan {
-        large: asked("--large"),
-        ..if quick { QUICK } else { FULL }
-    };
+    let plan = if quick { QUICK } else { FULL };
     let server = Server::start()?;
     let runtime = Builder::new_current_thread().enable_all().build()?;
-    let mut report = Report::new(server.version()?, plan.keys, plan.changes, plan.rounds);
+    let mut report = Report::new(server.version()?, plan.keys);
     for (name, strategy) in STRATEGIES {
         say(&format!("{name}: against the floor"))?;
         report
@@ -96,50 +113,44 @@ fn main() -> Result<()> {
             .push(duel(&server, &runtime, name, strategy, &plan)?);
     }
     say("1 version per key and 100")?;
-    let size = |keys, versions, changes| Size {
+    let Plan {
+        rounds,
+        long_keys,
+        long_changes,
+        ..
+    } = plan;
+    let size = |keys, versions| Size {
         keys,
         versions,
-        changes,
-        batches: plan.rounds + 1,
+        batches: rounds + 1,
     };
+    let sizes = [size(long_keys, 1), size(long_keys, 100)];
     report.scales.push(Scale {
         what: format!(
-            "100 versions per key : 1 version ({} keys, {} changes, `versions: all`)",
-            plan.long_keys, plan.long_changes
+            "100 versions per key : 1 version ({long_keys} keys, {long_changes} changes, `versions: all`)"
         ),
-        bound: 1.3,
-        rounds: compare(
-            &server,
-            &runtime,
-            STRATEGIES[2].1,
-            [
-                size(plan.long_keys, 1, plan.long_changes),
-                size(plan.long_keys, 100, plan.long_changes),
-            ],
-        )?,
+        rounds: compare(&server, &runtime, STRATEGIES[2].1, sizes, long_changes)?,
     });
-    if plan.large {
+    if let Some(changes) = plan.large {
+        let keys = plan.keys;
         for (name, strategy) in [STRATEGIES[0], STRATEGIES[2]] {
-            say(&format!("{name}: {} keys and ten times as many", plan.keys))?;
+            say(&format!("{name}: {keys} keys and ten times as many"))?;
+            let sizes = [size(keys, 1), size(10 * keys, 1)];
             report.scales.push(Scale {
                 what: format!(
-                    "{} keys : {} keys ({} changes, {name})",
-                    10 * plan.keys,
-                    plan.keys,
-                    plan.changes
+                    "{} keys : {keys} keys ({changes} changes, `{name}`)",
+                    10 * keys
                 ),
-                bound: 1.3,
-                rounds: compare(
-                    &server,
-                    &runtime,
-                    strategy,
-                    [
-                        size(plan.keys, 1, plan.changes),
-                        size(10 * plan.keys, 1, plan.changes),
-                    ],
-                )?,
+                rounds: compare(&server, &runtime, strategy, sizes, changes)?,
             });
         }
+    }
+    say(&format!("{} streams", plan.many.streams))?;
+    report.streams = Some((plan.many, streams::measure(&server, &plan.many)?));
+    if !quick || asked("--peers") {
+        say("other tools")?;
+        let Plan { keys, rounds, .. } = plan;
+        report.peers = peers::measure(&server, &runtime, keys, keys / 10, rounds)?;
     }
     say(&report.to_string())?;
     if !quick {
@@ -159,55 +170,66 @@ fn duel(
     let size = Size {
         keys: plan.keys,
         versions: 1,
-        changes: plan.changes,
-        batches: plan.rounds + 1,
+        batches: 1 + plan.batches.iter().map(|(_, rounds)| rounds).sum::<u32>(),
     };
     let database = format!("duel_{}", name.replace('-', "_"));
     let mut arena = Arena::new(server, runtime, &database, strategy, size, &Floor::ALL)?;
     // The first batch warms up, and is merged by the binary, whose memory counts.
-    arena.stage()?;
-    let peak_kib = arena.engine_process()?;
+    arena.stage(plan.keys / 10)?;
+    let peak_kib = arena.engine_as_process()?.peak_kib;
     for floor in Floor::ALL {
         arena.floor(floor)?;
     }
-    let mut rounds = Vec::new();
-    let (mut trips, mut idle_trips) = (0, 0);
-    for round in 0..plan.rounds {
-        arena.stage()?;
-        let floor_first = round % 2 == 0;
-        let mut floors = Vec::new();
-        if floor_first {
-            for floor in Floor::ALL {
-                floors.push(arena.floor(floor)?);
+    let mut duel = Duel {
+        name,
+        batches: Vec::new(),
+        peak_kib,
+        trips: 0,
+        idle_trips: 0,
+        start_up: Vec::new(),
+    };
+    for _ in 0..STARTS {
+        duel.start_up.push(arena.start_up()?);
+    }
+    for &(changes, rounds) in plan.batches {
+        let mut batches = Batches {
+            changes,
+            rounds: Vec::new(),
+        };
+        for round in 0..rounds {
+            arena.stage(changes)?;
+            let floor_first = round % 2 == 0;
+            let mut floors = Vec::new();
+            if floor_first {
+                for floor in Floor::ALL {
+                    floors.push(arena.floor(floor)?);
+                }
             }
-        }
-        let (engine, summary) = arena.engine()?;
-        trips = summary.round_trips;
-        idle_trips = arena.empty_run()?.round_trips;
-        if !floor_first {
-            for floor in Floor::ALL {
-                floors.push(arena.floor(floor)?);
+            let (engine, summary) = arena.engine()?;
+            duel.trips = summary.round_trips;
+            duel.idle_trips = arena.empty_run()?.round_trips;
+            if !floor_first {
+                for floor in Floor::ALL {
+                    floors.push(arena.floor(floor)?);
+                }
             }
+            batches.rounds.push((engine, floors));
         }
-        rounds.push((engine, floors));
+        duel.batches.push(batches);
     }
     arena.compare(&Floor::ALL)?;
-    Ok(Duel {
-        name,
-        rounds,
-        peak_kib,
-        trips,
-        idle_trips,
-    })
+    arena.remove()?;
+    Ok(duel)
 }
 
-/// The merge job on two sizes, in turns; each pair is small, large.
+/// Merge job and floor on two sizes, in turns.
 fn compare(
     server: &Server,
     runtime: &Runtime,
     strategy: Strategy,
     sizes: [Size; 2],
-) -> Result<Vec<[Took; 2]>> {
+    changes: u32,
+) -> Result<Vec<[Pair; 2]>> {
     let mut arenas = Vec::new();
     for (size, which) in sizes.into_iter().zip(["small", "large"]) {
         let milestoned = if strategy.is_milestoned() {
@@ -216,21 +238,29 @@ fn compare(
             "live"
         };
         let database = format!("{which}_{milestoned}_{}_{}", size.keys, size.versions);
-        let mut arena = Arena::new(server, runtime, &database, strategy, size, &[])?;
-        arena.stage()?;
-        arena.engine()?;
-        arenas.push(arena);
+        let floors = [Floor::Plain];
+        arenas.push(Arena::new(
+            server, runtime, &database, strategy, size, &floors,
+        )?);
     }
     let mut rounds = Vec::new();
-    for _ in 1..sizes[0].batches {
+    for round in 0..sizes[0].batches {
         let mut pair = Vec::new();
         for arena in &mut arenas {
-            arena.stage()?;
-            pair.push(arena.engine()?.0);
+            arena.stage(changes)?;
+            pair.push(Pair {
+                engine: arena.engine()?.0,
+                floor: arena.floor(Floor::Plain)?,
+            });
         }
-        if let Ok(pair) = pair.try_into() {
+        // The first round warms up.
+        if let (Ok(pair), true) = (pair.try_into(), round > 0) {
             rounds.push(pair);
         }
+    }
+    for mut arena in arenas {
+        arena.compare(&[Floor::Plain])?;
+        arena.remove()?;
     }
     Ok(rounds)
 }

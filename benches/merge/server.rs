@@ -14,7 +14,7 @@ use postgres::{Client, NoTls};
 /// its own full-page images.
 const OPTIONS: &[&str] = &[
     "listen_addresses=127.0.0.1",
-    "shared_buffers=2GB",
+    "shared_buffers=8GB",
     "max_wal_size=8GB",
     "checkpoint_timeout=1h",
     "fsync=on",

@@ -91,6 +91,23 @@ pub(crate) fn of_floor(client: &mut Client, cpu: u64) -> Result<Took> {
     })
 }
 
+/// Reads what another tool's statements took since [`reset`]. What brings rows into its staging is none of the merge.
+pub(crate) fn of_peer(client: &mut Client) -> Result<Took> {
+    let row = client.query_one(
+        "select sum(total_exec_time + total_plan_time)\n  \
+           from pg_stat_statements s join pg_database d on d.oid = s.dbid\n \
+          where d.datname = current_database() and query not ilike '%pg_stat_statements%' and query not ilike 'copy %'",
+        &[],
+    )?;
+    let all: f64 = row.get(0);
+    Ok(Took {
+        merge: all,
+        whole: all,
+        cpu: 0.0,
+        steps: BTreeMap::new(),
+    })
+}
+
 fn ticks(cpu: u64) -> f64 {
     f64::from(u32::try_from(cpu).unwrap_or(u32::MAX))
 }
