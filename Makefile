@@ -61,7 +61,7 @@ prove: ## what is too long for test: random histories for PROVE_SECONDS each, Po
 	done
 	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
 
-bench: ## measured ratios against the floor
+bench: ## measured ratios against the floor and other tools, which scripts/peers.sh installs; about an hour
 	@scripts/postgres.sh
 	$(CARGO) bench --locked --package acceptance
 
