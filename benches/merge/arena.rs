@@ -343,6 +343,13 @@ impl<'a> Arena<'a> {
         Ok(self.server.connect("postgres")?.batch_execute(&drop)?)
     }
 
+    /// Ends what goes on in the database in other sessions.
+    pub(crate) fn disconnect_others(&mut self) -> Result<()> {
+        Ok(self.client.batch_execute(
+            "select pg_terminate_backend(pid, 10000) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+        )?)
+    }
+
     /// Lets the planner know all tables.
     pub(crate) fn analyze(&mut self) -> Result<()> {
         Ok(self.client.batch_execute("vacuum (analyze)")?)

@@ -1,11 +1,14 @@
 //! Other tools on the same batches: each in the configuration that `benches/peers/README.md` gives reasons for, its rows compared
 //! with those of the floor.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use milepost_job_spec::Strategy;
 use serde::Deserialize;
 use tokio::runtime::Runtime;
@@ -14,6 +17,9 @@ use super::arena::{Arena, Floor};
 use super::server::Server;
 use super::took::Took;
 use super::workload::Size;
+
+/// A run that takes longer has no end, as far as anybody waits for it.
+pub(crate) const LIMIT: Duration = Duration::from_secs(300);
 
 /// The tools: their names, and what `scripts/peers.sh` calls their interpreters.
 const PEERS: [(&str, &str); 3] = [("dlt", "DLT"), ("dbt", "DBT"), ("sqlmesh", "SQLMESH")];
@@ -71,8 +77,8 @@ pub(crate) struct Peer {
     pub(crate) mode: Mode,
     /// Each with the merge job's run on the same batch.
     pub(crate) rounds: Vec<(Run, Run)>,
-    /// Live rows and closed versions that are not as they should be, after the last batch.
-    pub(crate) wrong: u64,
+    /// Live rows and closed versions that are not as they should be, after the last batch; none where a run had no end.
+    pub(crate) wrong: Option<u64>,
 }
 
 /// Runs all tools in both modes.
@@ -110,12 +116,14 @@ pub(crate) fn measure(
             .collect();
         let mut own: Vec<Peer> = Vec::new();
         for tool in &tools {
-            let answer = tool.run("load")?;
+            let Some(answer) = tool.run("load")? else {
+                bail!("{} does not load its table in time", tool.name);
+            };
             own.push(Peer {
                 name: format!("{} {}", tool.name, answer.version),
                 mode,
                 rounds: Vec::new(),
-                wrong: 0,
+                wrong: Some(0),
             });
         }
         arena.analyze()?;
@@ -129,9 +137,16 @@ pub(crate) fn measure(
             };
             arena.copy_live("snapshot", changed)?;
             for (tool, peer) in tools.iter().zip(&mut own) {
+                if peer.wrong.is_none() {
+                    continue;
+                }
                 arena.get_ready()?;
                 let begun = Instant::now();
-                let answer = tool.run("merge")?;
+                let Some(answer) = tool.run("merge")? else {
+                    arena.disconnect_others()?;
+                    peer.wrong = None;
+                    continue;
+                };
                 let process = begun.elapsed().as_secs_f64();
                 let run = Run {
                     took: arena.took_of_peer()?,
@@ -142,7 +157,7 @@ pub(crate) fn measure(
                 if round > 0 {
                     peer.rounds.push((engine.clone(), run));
                 }
-                peer.wrong = arena.wrong(&answer.live, answer.closed.as_deref())?;
+                peer.wrong = Some(arena.wrong(&answer.live, answer.closed.as_deref())?);
             }
         }
         arena.compare(&floors)?;
@@ -162,7 +177,8 @@ struct Tool<'a> {
 }
 
 impl Tool<'_> {
-    fn run(&self, verb: &str) -> Result<Answer> {
+    /// Nothing where it has no end in time.
+    fn run(&self, verb: &str) -> Result<Option<Answer>> {
         let Self {
             name,
             python,
@@ -172,23 +188,46 @@ impl Tool<'_> {
         } = self;
         let script = root().join(format!("benches/peers/run_{name}.py"));
         let schema = format!("peer_{name}");
-        let output = Command::new(python)
+        let [mut output, mut errors] = [tempfile::tempfile()?, tempfile::tempfile()?];
+        let mut process = Command::new(python)
             .arg(script)
             .args([verb, "--url", url, "--mode", mode.name()])
             .args(["--schema", &schema, "--state"])
             .arg(state.join(name))
             .stdin(Stdio::null())
-            .output()
+            .stdout(output.try_clone()?)
+            .stderr(errors.try_clone()?)
+            .spawn()
             .with_context(|| format!("failed to start {}", python.display()))?;
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = process.try_wait()? {
+                break status;
+            }
+            if begun.elapsed() > LIMIT {
+                process.kill()?;
+                process.wait()?;
+                return Ok(None);
+            }
+            sleep(Duration::from_millis(5));
+        };
+        let text = read(&mut output)?;
         ensure!(
-            output.status.success(),
+            status.success(),
             "{name} {verb} failed: {}",
-            String::from_utf8_lossy(&output.stderr)
+            read(&mut errors)?
         );
-        let text = String::from_utf8_lossy(&output.stdout);
         let line = text.lines().last().unwrap_or_default();
-        serde_json::from_str(line).with_context(|| format!("{name} {verb} answered `{line}`"))
+        let answer = serde_json::from_str(line);
+        answer.with_context(|| format!("{name} {verb} answered `{line}`"))
     }
+}
+
+fn read(file: &mut File) -> Result<String> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn root() -> PathBuf {
