@@ -100,13 +100,13 @@ fn row(
 
 /// A table for each size of batches.
 pub(crate) fn floors(out: &mut String, keys: u32, duels: &[Duel]) -> fmt::Result {
-    write!(
+    writeln!(
         out,
         "The floor is 1; all tables begin with {keys} keys. *Pure write* inserts what the batch leaves into empty tables of the same layout."
     )?;
     let sizes = duels.first().map_or(&[][..], |duel| &duel.batches);
     for (place, Batches { changes, rounds }) in sizes.iter().enumerate() {
-        writeln!(out, "\n")?;
+        writeln!(out)?;
         let what = format!("{changes} changes, {} rounds", rounds.len());
         head(out, duels, &what)?;
         let mut row = |name: &str, floor: Floor, pick: fn(&Took) -> f64| {
