@@ -3,31 +3,13 @@
 #   DLT, DBT, SQLMESH
 # What it does goes to stderr.
 #
-# The cache is that of scripts/stack.sh. Each peer has a virtual environment of its own, named by the digest of its list in
+# The cache is that of lib.sh. Each peer has a virtual environment of its own, named by the digest of its list in
 # benches/peers and of the Python it is for. Such an environment knows its path, so it is made in place: it counts once the file
 # `complete` is in it. A lock lets one run make it while others wait.
 set -eu
 
+. "$(dirname "$0")/lib.sh"
 cd "$(dirname "$0")/../benches/peers"
-cache=${MILEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milepost}
-
-say() { echo "scripts/peers.sh: $*" >&2; }
-
-fail() {
-    say "$@"
-    exit 2
-}
-
-# Installs packages of Debian as root, else says how.
-install() {
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        fail "$1 is missing: run \`sudo apt-get install $2\`, or install it in your system's way"
-    fi
-    say "installing $2"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >&2
-    apt-get install -y -qq --no-install-recommends "$2" >&2
-}
 
 # Makes the virtual environment $1 of what the file $2 lists.
 make_environment() {

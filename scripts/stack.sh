@@ -8,31 +8,12 @@
 #   TF_CLI_CONFIG_FILE  for its environment: it takes the provider from a mirror in the cache and asks no registry
 # What it does goes to stderr.
 #
-# The cache is MILEPOST_CACHE, else milepost below XDG_CACHE_HOME or ~/.cache; remove it at any time. A part is named by the
-# digest of the files of stack/ that define it, is made aside and renamed when it is whole: a run that is cut off leaves
-# nothing that counts. A lock lets one run make a part while others wait for it.
+# The cache is that of lib.sh. A part is named by the digest of the files of stack/ that define it, is made aside and renamed
+# when it is whole: a run that is cut off leaves nothing that counts. A lock lets one run make a part while others wait for it.
 set -eu
 
+. "$(dirname "$0")/lib.sh"
 cd "$(dirname "$0")/stack"
-cache=${MILEPOST_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/milepost}
-
-say() { echo "scripts/stack.sh: $*" >&2; }
-
-fail() {
-    say "$@"
-    exit 2
-}
-
-# Installs packages of Debian as root, else says how.
-install() {
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
-        fail "$1 is missing: run \`sudo apt-get install $2\`, or install it in your system's way"
-    fi
-    say "installing $2"
-    export DEBIAN_FRONTEND=noninteractive
-    apt-get update -qq >&2
-    apt-get install -y -qq --no-install-recommends "$2" >&2
-}
 
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use milepost_job_spec::{Digest, Input, OnTruncate, StreamKey, StreamSpec};
 use tokio_postgres::Config;
@@ -95,8 +95,10 @@ pub async fn merge_stream(request: &MergeRequest, config: &Config) -> Result<Sum
     run.finish(session).await
 }
 
-/// So many streams of a share are read at once: what is known of their tables is seconds old at most when they are merged.
+/// So many streams of a share are read at once.
 const LOADED_AT_ONCE: usize = 32;
+/// What was read of a stream and its tables longer ago is read again before it is merged.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Merges the streams of a share of a platform, one after the other.
 ///
@@ -108,14 +110,15 @@ pub async fn merge_shard(platform: &str, shard: Shard, config: &Config) -> Resul
     let mut worked = Worked::default();
     let keys = shard::streams(&session, platform, shard).await?;
     for keys in keys.chunks(LOADED_AT_ONCE) {
+        let begun = Instant::now();
         let mut loaded = stream::load_all(&session, keys).await.unwrap_or_default();
         for key in keys {
             if session.is_closed() {
                 session = Session::connect(config).await?;
             }
             let stream = match loaded.remove(key) {
-                Some(stream) => Ok(stream),
-                None => stream::load(&session, key).await,
+                Some(stream) if begun.elapsed() < FRESH => Ok(stream),
+                _ => stream::load(&session, key).await,
             };
             let ended = match stream {
                 Ok(stream) => Run::of(stream, config).finish(&mut session).await,
@@ -310,7 +313,10 @@ impl Run<'_> {
 
     /// Records the failure where that is possible; the error itself is reported in any case.
     async fn record(&self, session: &mut Session, error: &Error) {
-        if matches!(error, Error::Held(_) | Error::Stopped) {
+        if matches!(
+            error,
+            Error::Held(_) | Error::Stopped | Error::UnknownStream(_)
+        ) {
             return;
         }
         if session.is_closed() || error.is_disconnect() {

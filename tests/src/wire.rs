@@ -22,12 +22,12 @@ pub enum Fault {
 }
 
 /// Which round trip has the fault.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum At {
     /// This one, counted from 1 over all connections.
     RoundTrip(u32),
-    /// The first that is this statement alone, as `commit`.
-    Statement(&'static str),
+    /// The first that is this text alone, as `commit`, without bound values.
+    Statement(String),
 }
 
 /// A wire to a server of Postgres.
@@ -134,15 +134,15 @@ impl State {
     /// The fault of a round trip whose last message this is, if it has one. Counts it.
     fn fault(&self, message: &[u8]) -> Option<Fault> {
         let count = self.count.fetch_add(1, Ordering::Relaxed) + 1;
-        let (fault, at) = self.fault?;
+        let (fault, at) = self.fault.as_ref()?;
         let is_it = match at {
-            At::RoundTrip(at) => count == at,
+            At::RoundTrip(at) => count == *at,
             At::Statement(statement) => {
                 let text = message.get(5..message.len() - 1);
                 message[0] == b'Q' && text == Some(statement.as_bytes())
             }
         };
-        (is_it && !self.is_over.swap(true, Ordering::Relaxed)).then_some(fault)
+        (is_it && !self.is_over.swap(true, Ordering::Relaxed)).then_some(*fault)
     }
 }
 

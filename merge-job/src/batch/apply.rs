@@ -15,116 +15,27 @@ use crate::staging::transaction::Part;
 
 /// Writes the changes to the merge tables.
 pub(super) async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applied>, Error> {
-    let session = batch.session;
-    let shapes: Vec<Shape<'_>> = batch
-        .state
-        .cut
-        .slices
-        .keys()
-        .map(|&index| batch.shape(index))
-        .collect();
+    let indexes = batch.state.cut.slices.keys();
+    let shapes: Vec<Shape<'_>> = indexes.map(|&index| batch.shape(index)).collect();
     fault("reduce");
-    let mut keys = BTreeMap::new();
-    for shape in &shapes {
-        let is_at_once = batch.is_merged_at_once(shape);
-        let sql = match shape.dataset.strategy {
-            Strategy::LiveOnly if is_at_once => live::latest(shape),
-            Strategy::LiveOnly => live::reduce(shape),
-            Strategy::Milestoned { .. } => milestoned::reduce(shape),
-            Strategy::Append => continue,
-        };
-        let changes = session
-            .execute("reduce the events of a dataset to its changes", &sql, &[])
-            .await?;
-        if is_at_once {
-            keys.insert(shape.index, changes);
-        }
-    }
+    let keys = reduce(&batch, &shapes).await?;
     fault("count");
-    let ends: Vec<Ends> = batch
-        .state
-        .last_deletes
-        .iter()
-        .map(|index| Ends::of(&batch.state.cut.slices[index]))
-        .collect();
-    let mut values: Vec<Bound<'_>> = Vec::new();
-    for ends in &ends {
-        values.push((&ends.topics, Type::TEXT_ARRAY));
-        values.push((&ends.partitions, Type::INT4_ARRAY));
-        values.push((&ends.highs, Type::INT8_ARRAY));
-    }
-    let sql = merge::count(
-        &shapes,
-        &keys,
-        &batch.stream.spec.stream,
-        &batch.state.last_deletes,
-    );
-    let rows = session.query("count the changes", &sql, &values).await?;
-    let mut last_images = BTreeMap::new();
-    let mut counts = batch.state.counts.clone();
-    let doubtful = &batch.state.doubtful;
-    let mut most = 1;
-    let mut clock_us = 0;
-    let mut planned = Vec::with_capacity(rows.len());
-    for (row, shape) in rows.iter().zip(&shapes) {
-        let count = |column: &str| -> u64 { u64::try_from(row.get::<_, i64>(column)).unwrap_or(0) };
-        let own = counts.entry(shape.index).or_default();
-        let healed = batch.state.resnapshots.get(&shape.index);
-        own.healed = healed.map_or(0, |own| own.healed);
-        own.inserted = count("inserted");
-        own.updated = count("updated");
-        own.deleted = count("deleted");
-        own.unchanged = count("unchanged");
-        own.settle(
-            doubtful.get(&shape.index).copied().unwrap_or(0),
-            count("certain"),
-            count("news"),
-        );
-        own.closed = count("closed");
-        most = most.max(row.get::<_, i64>("most"));
-        clock_us = row.get("clock_us");
-        planned.push((count("to_closed"), count("to_live")));
-        if let Some(images) = row.get::<_, Option<serde_json::Value>>("last_images") {
-            keep_images(shape.index, &images, &mut last_images);
-        }
-    }
-    let time_us = match batch.state.cut.open.previous_time_us {
-        Some(previous) => clock_us.max(previous + most),
-        None => clock_us,
-    };
+    let Counted {
+        mut counts,
+        planned,
+        last_images,
+        time_us,
+    } = count(&batch, &shapes, &keys).await?;
     fault("close");
-    for (shape, (to_closed, _)) in shapes.iter().zip(&planned) {
-        if *to_closed > 0 {
-            let written = session
-                .execute(
-                    "write closed versions",
-                    &milestoned::close(shape),
-                    &[(&time_us, Type::INT8)],
-                )
-                .await?;
-            undisturbed(shape, written, *to_closed)?;
-        }
+    for (shape, planned) in shapes.iter().zip(&planned) {
+        close(batch.session, shape, planned, time_us).await?;
     }
     fault("apply");
-    for (shape, (_, to_live)) in shapes.iter().zip(&planned) {
-        if *to_live > 0 {
-            let time: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
-            let (what, sql, values) = match shape.dataset.strategy {
-                Strategy::LiveOnly => ("merge the live rows", live::apply(shape), &[][..]),
-                Strategy::Milestoned { .. } => {
-                    ("merge the live rows", milestoned::apply(shape), &time[..])
-                }
-                Strategy::Append => ("append the events", append::apply(shape), &time[..]),
-            };
-            let written = session.execute(what, &sql, values).await?;
-            undisturbed(shape, written, *to_live)?;
-        }
-    }
-    for shape in &shapes {
+    for (shape, planned) in shapes.iter().zip(&planned) {
         let own = counts.entry(shape.index).or_default();
         match keys.get(&shape.index) {
-            Some(&keys) if keys > 0 => merge_at_once(session, shape, keys, own).await?,
-            _ => {}
+            Some(keys) => merge_at_once(batch.session, shape, *keys, own).await?,
+            None => write(batch.session, shape, planned, time_us).await?,
         }
         if !own.is_complete() {
             return Err(Error::Disturbed(format!(
@@ -143,14 +54,157 @@ pub(super) async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applie
     }))
 }
 
+/// Makes the changes of each dataset; returns how many there are of those that are merged at once.
+async fn reduce(
+    batch: &Batch<'_, Prepared>,
+    shapes: &[Shape<'_>],
+) -> Result<BTreeMap<usize, u64>, Error> {
+    let mut keys = BTreeMap::new();
+    for shape in shapes {
+        let is_at_once = batch.is_merged_at_once(shape);
+        let sql = match shape.dataset.strategy {
+            Strategy::LiveOnly if is_at_once => live::latest(shape),
+            Strategy::LiveOnly => live::reduce(shape),
+            Strategy::Milestoned { .. } => milestoned::reduce(shape),
+            Strategy::Append => continue,
+        };
+        let label = "reduce the events of a dataset to its changes";
+        let changes = batch.session.execute(label, &sql, &[]).await?;
+        if is_at_once {
+            keys.insert(shape.index, changes);
+        }
+    }
+    Ok(keys)
+}
+
+/// What is known of a batch before it is written.
+struct Counted {
+    /// By place of the dataset; what is merged at once is not in them yet.
+    counts: BTreeMap<usize, Counts>,
+    /// In the order of the shapes.
+    planned: Vec<Planned>,
+    last_images: BTreeMap<Part, String>,
+    time_us: i64,
+}
+
+/// How many rows of a dataset's tables are to be written; none of one that is merged at once.
+struct Planned {
+    to_closed: u64,
+    to_live: u64,
+}
+
+async fn count(
+    batch: &Batch<'_, Prepared>,
+    shapes: &[Shape<'_>],
+    keys: &BTreeMap<usize, u64>,
+) -> Result<Counted, Error> {
+    let Prepared {
+        cut,
+        counts,
+        doubtful,
+        last_deletes,
+        resnapshots,
+        ..
+    } = &batch.state;
+    let ends: Vec<Ends> = last_deletes
+        .iter()
+        .map(|index| Ends::of(&cut.slices[index]))
+        .collect();
+    let mut values: Vec<Bound<'_>> = Vec::new();
+    for ends in &ends {
+        values.push((&ends.topics, Type::TEXT_ARRAY));
+        values.push((&ends.partitions, Type::INT4_ARRAY));
+        values.push((&ends.highs, Type::INT8_ARRAY));
+    }
+    let sql = merge::count(shapes, keys, &batch.stream.spec.stream, last_deletes);
+    let rows = batch
+        .session
+        .query("count the changes", &sql, &values)
+        .await?;
+    let mut counted = Counted {
+        counts: counts.clone(),
+        planned: Vec::with_capacity(rows.len()),
+        last_images: BTreeMap::new(),
+        time_us: 0,
+    };
+    let mut most = 1;
+    let mut clock_us = 0;
+    for (row, shape) in rows.iter().zip(shapes) {
+        let count = |column: &str| -> u64 { u64::try_from(row.get::<_, i64>(column)).unwrap_or(0) };
+        let own = counted.counts.entry(shape.index).or_default();
+        own.healed = resnapshots.get(&shape.index).map_or(0, |own| own.healed);
+        own.inserted = count("inserted");
+        own.updated = count("updated");
+        own.deleted = count("deleted");
+        own.unchanged = count("unchanged");
+        own.settle(
+            doubtful.get(&shape.index).copied().unwrap_or(0),
+            count("certain"),
+            count("news"),
+        );
+        own.closed = count("closed");
+        most = most.max(row.get::<_, i64>("most"));
+        clock_us = row.get("clock_us");
+        counted.planned.push(Planned {
+            to_closed: count("to_closed"),
+            to_live: count("to_live"),
+        });
+        if let Some(images) = row.get::<_, Option<serde_json::Value>>("last_images") {
+            keep_images(shape.index, &images, &mut counted.last_images);
+        }
+    }
+    counted.time_us = match cut.open.previous_time_us {
+        Some(previous) => clock_us.max(previous + most),
+        None => clock_us,
+    };
+    Ok(counted)
+}
+
+/// Writes the versions that the batch closes.
+async fn close(
+    session: &Session,
+    shape: &Shape<'_>,
+    planned: &Planned,
+    time_us: i64,
+) -> Result<(), Error> {
+    if planned.to_closed == 0 {
+        return Ok(());
+    }
+    let values: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
+    let written = session
+        .execute("write closed versions", &milestoned::close(shape), &values)
+        .await?;
+    undisturbed(shape, written, planned.to_closed)
+}
+
+/// Writes the rows that are live after the batch, or are appended.
+async fn write(
+    session: &Session,
+    shape: &Shape<'_>,
+    planned: &Planned,
+    time_us: i64,
+) -> Result<(), Error> {
+    if planned.to_live == 0 {
+        return Ok(());
+    }
+    let time: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
+    let (label, sql, values) = match shape.dataset.strategy {
+        Strategy::LiveOnly => ("merge the live rows", live::apply(shape), &[][..]),
+        Strategy::Milestoned { .. } => ("merge the live rows", milestoned::apply(shape), &time[..]),
+        Strategy::Append => ("append the events", append::apply(shape), &time[..]),
+    };
+    let written = session.execute(label, &sql, values).await?;
+    undisturbed(shape, written, planned.to_live)
+}
+
 impl Batch<'_, Prepared> {
     /// Can one statement find and write the changes of a dataset? Only where the server's own counts say all that is to be
     /// known of them: of rows that may be replays, or are nobody's, they do not.
     fn is_merged_at_once(&self, shape: &Shape<'_>) -> bool {
         let Prepared {
             cut,
+            counts,
             doubtful,
-            truncated,
             resnapshots,
             ..
         } = &self.state;
@@ -159,7 +213,7 @@ impl Batch<'_, Prepared> {
             && cut.open.counts_writes
             && !cut.open.replay
             && doubtful.get(index).is_none_or(|rows| *rows == 0)
-            && !truncated.contains(index)
+            && counts.get(index).is_some_and(|own| own.truncate == 0)
             && resnapshots.get(index).is_none_or(|own| own.healed == 0)
     }
 }
@@ -171,6 +225,9 @@ async fn merge_at_once(
     keys: u64,
     counts: &mut Counts,
 ) -> Result<(), Error> {
+    if keys == 0 {
+        return Ok(());
+    }
     let rows = session
         .script("merge the live rows", &live::merge(shape))
         .await?;

@@ -185,8 +185,6 @@ pub(crate) struct Prepared {
     doubtful: BTreeMap<usize, u64>,
     /// Datasets with a slice whose last row is a delete: perhaps the old half of a key change.
     last_deletes: BTreeSet<usize>,
-    /// Datasets with truncates.
-    truncated: BTreeSet<usize>,
     /// What becomes of snapshots, of datasets that have rows of them in the batch.
     resnapshots: BTreeMap<usize, Resnapshot>,
     /// What the partitions that the batch merges from are recognised by afterwards.

@@ -154,11 +154,6 @@ pub(super) async fn prepare<'a>(
             .filter(ends_in_delete)
             .map(|own| own.shape.index)
             .collect(),
-        truncated: judged
-            .iter()
-            .filter(|own| own.survey.truncates > 0)
-            .map(|own| own.shape.index)
-            .collect(),
         resnapshots,
         recognised,
     }))

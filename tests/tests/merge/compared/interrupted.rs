@@ -53,7 +53,7 @@ fn a_commit_that_is_lost_is_looked_up(fault: Fault, batches: &str) {
     let mut pair = Pair::of(ALL);
     pair.write(1, "changed");
     let digest = Pair::digest(&pair.resync(&[]));
-    let wire = Wire::with(&pair.platform, fault, At::Statement("commit"));
+    let wire = Wire::with(&pair.platform, fault, At::Statement("commit".to_owned()));
     let run = pair
         .job("resync")
         .env("MILEPOST_DATABASE_URL", &wire.url(&pair.platform))

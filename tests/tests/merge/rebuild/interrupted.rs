@@ -128,7 +128,7 @@ fn a_commit_that_is_lost_is_looked_up_and_nothing_is_done_twice(lost: Fault) {
     people.stage(&SNAPSHOT);
     let rows = people.merged();
     people.change_key(&["code"]);
-    let wire = Wire::with(&people.database, lost, At::Statement("commit"));
+    let wire = Wire::with(&people.database, lost, At::Statement("commit".to_owned()));
     let run = Job::new(&wire.url(&people.database))
         .args(["rebuild", "--platform", "main", "--store", "shop"])
         .args(["--dataset", "people", "--from", "staging", "--yes"])
