@@ -303,6 +303,12 @@ impl DatasetSpec {
         self.live.as_ref().unwrap_or(&self.merge)
     }
 
+    /// Where the closed versions are.
+    #[must_use]
+    pub fn closed_table(&self) -> &TableRef {
+        self.closed.as_ref().unwrap_or(&self.merge)
+    }
+
     /// The key's columns, in key order.
     pub fn key_columns(&self) -> impl Iterator<Item = &ColumnSpec> {
         self.key

@@ -3,7 +3,7 @@
 use milepost_job_spec::{DatasetSpec, OnTruncate, SourcePosition, StreamKey, StreamSpec};
 use milepost_merge_job::batch::bare;
 use milepost_merge_job::erase::statement::Place;
-use milepost_merge_job::merge::{append, live, milestoned};
+use milepost_merge_job::merge::{append, at_once, live, milestoned};
 use milepost_merge_job::staging::events::{self, Shape};
 use milepost_merge_job::staging::truncate::{self, Truncate};
 use milepost_merge_job::staging::{
@@ -54,8 +54,8 @@ fn live_only() {
         index: 0,
         is_ranked: false,
     };
-    insta::assert_snapshot!("live_only_latest", live::latest(&shape));
-    insta::assert_snapshot!("live_only_merge", live::merge(&shape));
+    insta::assert_snapshot!("live_only_at_once_reduce", at_once::reduce(&shape));
+    insta::assert_snapshot!("live_only_at_once_merge", at_once::merge(&shape, 1));
     insta::assert_snapshot!("live_only_reduce", live::reduce(&shape));
     insta::assert_snapshot!("live_only_apply", live::apply(&shape));
 }
@@ -68,6 +68,9 @@ fn milestoned_with_all_versions() {
         index: 0,
         is_ranked: false,
     };
+    insta::assert_snapshot!("milestoned_at_once_reduce", at_once::reduce(&shape));
+    insta::assert_snapshot!("milestoned_at_once_close", at_once::close(&shape));
+    insta::assert_snapshot!("milestoned_at_once_merge", at_once::merge(&shape, 1));
     insta::assert_snapshot!("milestoned_reduce", milestoned::reduce(&shape));
     insta::assert_snapshot!("milestoned_close", milestoned::close(&shape));
     insta::assert_snapshot!("milestoned_apply", milestoned::apply(&shape));
@@ -81,6 +84,9 @@ fn milestoned_with_the_last_version_of_a_batch() {
         index: 0,
         is_ranked: false,
     };
+    insta::assert_snapshot!("last_per_batch_at_once_reduce", at_once::reduce(&shape));
+    insta::assert_snapshot!("last_per_batch_at_once_close", at_once::close(&shape));
+    insta::assert_snapshot!("last_per_batch_at_once_merge", at_once::merge(&shape, 1));
     insta::assert_snapshot!("last_per_batch_close", milestoned::close(&shape));
     insta::assert_snapshot!("last_per_batch_apply", milestoned::apply(&shape));
 }

@@ -28,6 +28,8 @@ pub enum At {
     RoundTrip(u32),
     /// The first that is this text alone, as `commit`, without bound values.
     Statement(String),
+    /// The first that begins with this text, without bound values.
+    Beginning(String),
 }
 
 /// A wire to a server of Postgres.
@@ -140,6 +142,10 @@ impl State {
             At::Statement(statement) => {
                 let text = message.get(5..message.len() - 1);
                 message[0] == b'Q' && text == Some(statement.as_bytes())
+            }
+            At::Beginning(statement) => {
+                let text = message.get(5..).unwrap_or_default();
+                message[0] == b'Q' && text.starts_with(statement.as_bytes())
             }
         };
         (is_it && !self.is_over.swap(true, Ordering::Relaxed)).then_some(*fault)

@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 
 use crate::batch::{Applied, Batch, Counts, Prepared, fault};
 use crate::error::Error;
-use crate::merge::{self, append, live, milestoned};
+use crate::merge::{self, append, at_once, live, milestoned};
 use crate::session::{Bound, Session};
 use crate::staging::cut::Slice;
 use crate::staging::events::Shape;
@@ -18,23 +18,27 @@ pub(super) async fn apply(batch: Batch<'_, Prepared>) -> Result<Batch<'_, Applie
     let indexes = batch.state.cut.slices.keys();
     let shapes: Vec<Shape<'_>> = indexes.map(|&index| batch.shape(index)).collect();
     fault("reduce");
-    let keys = reduce(&batch, &shapes).await?;
+    let changes = reduce(&batch, &shapes).await?;
     fault("count");
     let Counted {
         mut counts,
         planned,
         last_images,
         time_us,
-    } = count(&batch, &shapes, &keys).await?;
+    } = count(&batch, &shapes, &changes).await?;
     fault("close");
+    let mut closed = Vec::with_capacity(shapes.len());
     for (shape, planned) in shapes.iter().zip(&planned) {
-        close(batch.session, shape, planned, time_us).await?;
+        closed.push(close(batch.session, shape, planned, time_us).await?);
     }
     fault("apply");
-    for (shape, planned) in shapes.iter().zip(&planned) {
+    for ((shape, planned), closed) in shapes.iter().zip(&planned).zip(closed) {
         let own = counts.entry(shape.index).or_default();
-        match keys.get(&shape.index) {
-            Some(keys) => merge_at_once(batch.session, shape, *keys, own).await?,
+        match planned.unknown {
+            Some(unknown) => {
+                let merged = merge_at_once(batch.session, shape, planned, time_us).await?;
+                settle(shape, planned, unknown, closed, &merged, own)?;
+            }
             None => write(batch.session, shape, planned, time_us).await?,
         }
         if !own.is_complete() {
@@ -59,27 +63,27 @@ async fn reduce(
     batch: &Batch<'_, Prepared>,
     shapes: &[Shape<'_>],
 ) -> Result<BTreeMap<usize, u64>, Error> {
-    let mut keys = BTreeMap::new();
+    let mut changes = BTreeMap::new();
     for shape in shapes {
         let is_at_once = batch.is_merged_at_once(shape);
         let sql = match shape.dataset.strategy {
-            Strategy::LiveOnly if is_at_once => live::latest(shape),
+            Strategy::Append => continue,
+            _ if is_at_once => at_once::reduce(shape),
             Strategy::LiveOnly => live::reduce(shape),
             Strategy::Milestoned { .. } => milestoned::reduce(shape),
-            Strategy::Append => continue,
         };
         let label = "reduce the events of a dataset to its changes";
-        let changes = batch.session.execute(label, &sql, &[]).await?;
+        let made = batch.session.execute(label, &sql, &[]).await?;
         if is_at_once {
-            keys.insert(shape.index, changes);
+            changes.insert(shape.index, made);
         }
     }
-    Ok(keys)
+    Ok(changes)
 }
 
 /// What is known of a batch before it is written.
 struct Counted {
-    /// By place of the dataset; what is merged at once is not in them yet.
+    /// By place of the dataset.
     counts: BTreeMap<usize, Counts>,
     /// In the order of the shapes.
     planned: Vec<Planned>,
@@ -87,16 +91,26 @@ struct Counted {
     time_us: i64,
 }
 
-/// How many rows of a dataset's tables are to be written; none of one that is merged at once.
+/// How many rows of a dataset's tables are to be written.
 struct Planned {
     to_closed: u64,
-    to_live: u64,
+    to_insert: u64,
+    to_update: u64,
+    to_delete: u64,
+    /// Where the dataset is merged at once: the changes of which it is not known what they do; they are in none of the others.
+    unknown: Option<u64>,
+}
+
+impl Planned {
+    const fn to_live(&self) -> u64 {
+        self.to_insert + self.to_update + self.to_delete
+    }
 }
 
 async fn count(
     batch: &Batch<'_, Prepared>,
     shapes: &[Shape<'_>],
-    keys: &BTreeMap<usize, u64>,
+    changes: &BTreeMap<usize, u64>,
 ) -> Result<Counted, Error> {
     let Prepared {
         cut,
@@ -116,7 +130,7 @@ async fn count(
         values.push((&ends.partitions, Type::INT4_ARRAY));
         values.push((&ends.highs, Type::INT8_ARRAY));
     }
-    let sql = merge::count(shapes, keys, &batch.stream.spec.stream, last_deletes);
+    let sql = merge::count(shapes, changes, &batch.stream.spec.stream, last_deletes);
     let rows = batch
         .session
         .query("count the changes", &sql, &values)
@@ -147,7 +161,10 @@ async fn count(
         clock_us = row.get("clock_us");
         counted.planned.push(Planned {
             to_closed: count("to_closed"),
-            to_live: count("to_live"),
+            to_insert: count("to_insert"),
+            to_update: count("to_update"),
+            to_delete: count("closed"),
+            unknown: changes.get(&shape.index).map(|_| count("unknown")),
         });
         if let Some(images) = row.get::<_, Option<serde_json::Value>>("last_images") {
             keep_images(shape.index, &images, &mut counted.last_images);
@@ -160,21 +177,30 @@ async fn count(
     Ok(counted)
 }
 
-/// Writes the versions that the batch closes.
+/// Writes the versions that the batch closes; returns how many there are.
 async fn close(
     session: &Session,
     shape: &Shape<'_>,
     planned: &Planned,
     time_us: i64,
-) -> Result<(), Error> {
-    if planned.to_closed == 0 {
-        return Ok(());
+) -> Result<u64, Error> {
+    if !shape.dataset.strategy.is_milestoned()
+        || planned.to_closed + planned.unknown.unwrap_or(0) == 0
+    {
+        return Ok(0);
     }
+    let sql = match planned.unknown {
+        Some(_) => at_once::close(shape),
+        None => milestoned::close(shape),
+    };
     let values: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
     let written = session
-        .execute("write closed versions", &milestoned::close(shape), &values)
+        .execute("write closed versions", &sql, &values)
         .await?;
-    undisturbed(shape, written, planned.to_closed)
+    if planned.unknown.is_none() {
+        undisturbed(shape, written, planned.to_closed)?;
+    }
+    Ok(written)
 }
 
 /// Writes the rows that are live after the batch, or are appended.
@@ -184,7 +210,7 @@ async fn write(
     planned: &Planned,
     time_us: i64,
 ) -> Result<(), Error> {
-    if planned.to_live == 0 {
+    if planned.to_live() == 0 {
         return Ok(());
     }
     let time: [Bound<'_>; 1] = [(&time_us, Type::INT8)];
@@ -194,11 +220,11 @@ async fn write(
         Strategy::Append => ("append the events", append::apply(shape), &time[..]),
     };
     let written = session.execute(label, &sql, values).await?;
-    undisturbed(shape, written, planned.to_live)
+    undisturbed(shape, written, planned.to_live())
 }
 
 impl Batch<'_, Prepared> {
-    /// Can one statement find and write the changes of a dataset? Only where the server's own counts say all that is to be
+    /// Can the changes of a dataset be found while they are written? Only where the server's own counts say all that is to be
     /// known of them: of rows that may be replays, or are nobody's, they do not.
     fn is_merged_at_once(&self, shape: &Shape<'_>) -> bool {
         let Prepared {
@@ -209,7 +235,7 @@ impl Batch<'_, Prepared> {
             ..
         } = &self.state;
         let index = &shape.index;
-        shape.dataset.strategy == Strategy::LiveOnly
+        !shape.dataset.strategy.is_append()
             && cut.open.counts_writes
             && !cut.open.replay
             && doubtful.get(index).is_none_or(|rows| *rows == 0)
@@ -218,44 +244,74 @@ impl Batch<'_, Prepared> {
     }
 }
 
-/// Merges the last events of so many keys, and counts what became of them.
+/// Rows of a live table that a statement inserted, updated and deleted.
+#[derive(Default)]
+struct Merged {
+    inserted: u64,
+    updated: u64,
+    deleted: u64,
+}
+
+/// Merges the live rows by key; returns what the server counted.
 async fn merge_at_once(
     session: &Session,
     shape: &Shape<'_>,
-    keys: u64,
-    counts: &mut Counts,
-) -> Result<(), Error> {
-    if keys == 0 {
-        return Ok(());
+    planned: &Planned,
+    time_us: i64,
+) -> Result<Merged, Error> {
+    if planned.to_live() + planned.unknown.unwrap_or(0) == 0 {
+        return Ok(Merged::default());
     }
     let rows = session
-        .script("merge the live rows", &live::merge(shape))
+        .script("merge the live rows", &at_once::merge(shape, time_us))
         .await?;
-    let [before, after] = rows.as_slice() else {
-        return Err(disturbed(shape, "its writes cannot be counted"));
-    };
-    let wrote = |place| -> Option<u64> {
+    let counted = |place| -> Option<u64> {
+        let [before, after] = rows.as_slice() else {
+            return None;
+        };
         let count = |row: &tokio_postgres::SimpleQueryRow| row.get(place)?.parse::<u64>().ok();
         count(after)?.checked_sub(count(before)?)
     };
-    let counted = wrote(0).zip(wrote(1)).zip(wrote(2));
-    let Some(((inserted, updated), deleted)) = counted else {
-        return Err(disturbed(shape, "its writes cannot be counted"));
+    match (counted(0), counted(1), counted(2)) {
+        (Some(inserted), Some(updated), Some(deleted)) => Ok(Merged {
+            inserted,
+            updated,
+            deleted,
+        }),
+        _ => Err(disturbed(shape, "its writes cannot be counted")),
+    }
+}
+
+/// Counts what the changes turned out to do that were merged at once.
+fn settle(
+    shape: &Shape<'_>,
+    planned: &Planned,
+    unknown: u64,
+    closed: u64,
+    merged: &Merged,
+    counts: &mut Counts,
+) -> Result<(), Error> {
+    let found = |all: u64, planned: u64| {
+        let less = || disturbed(shape, "fewer rows were written than planned");
+        all.checked_sub(planned).ok_or_else(less)
     };
-    let Some(unchanged) = keys.checked_sub(inserted + updated + deleted) else {
+    let inserted = found(merged.inserted, planned.to_insert)?;
+    let updated = found(merged.updated, planned.to_update)?;
+    let deleted = found(merged.deleted, planned.to_delete)?;
+    let Some(unchanged) = unknown.checked_sub(inserted + updated + deleted) else {
         return Err(disturbed(
             shape,
             "more rows were written than there are keys",
         ));
     };
-    *counts = Counts {
-        inserted,
-        updated,
-        deleted,
-        unchanged,
-        closed: deleted,
-        ..*counts
-    };
+    if shape.dataset.strategy.is_milestoned() {
+        undisturbed(shape, closed, planned.to_closed + updated + deleted)?;
+    }
+    counts.inserted += inserted;
+    counts.updated += updated;
+    counts.deleted += deleted;
+    counts.unchanged += unchanged;
+    counts.closed += deleted;
     Ok(())
 }
 

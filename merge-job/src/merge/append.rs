@@ -11,7 +11,7 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
         "select {index} as i,\n       \
          count(*) filter (where x_state = {STATE_VALID}) as inserted, 0::bigint as updated, 0::bigint as deleted, 0::bigint as unchanged,\n       \
          count(*) filter (where x_state = {STATE_VALID}) as certain, 0::bigint as news, 0::bigint as closed, 1::bigint as most,\n       \
-         0::bigint as to_closed, count(*) as to_live\n  \
+         0::bigint as to_closed, count(*) as to_insert, 0::bigint as to_update, 0::bigint as unknown\n  \
          from {events} where x_state in ({STATE_VALID}, {STATE_TRUNCATE})",
         index = shape.index,
         events = shape.events(),

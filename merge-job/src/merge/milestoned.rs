@@ -9,7 +9,7 @@ use crate::merge::{differs, live, moment, source_ts};
 use crate::staging::events::{STATE_VALID, Shape};
 
 /// Does the table keep what lived only inside a batch?
-fn keeps_all(shape: &Shape<'_>) -> bool {
+pub(crate) fn keeps_all(shape: &Shape<'_>) -> bool {
     shape.dataset.strategy
         == Strategy::Milestoned {
             versions: Versions::All,
@@ -21,37 +21,30 @@ fn keeps_all(shape: &Shape<'_>) -> bool {
 /// With `versions: all` each event stays a row: `x_effective` says that it changes its key, `x_j` and `x_n` count the
 /// effective events of the key, `x_was_live` says that the key was live before the event, `x_live` where its live row
 /// stood before the batch. The state after an event is its own image, or nothing after a delete, so what an event changes
-/// is seen from its predecessor alone. A key with one event, as most have, needs no windows to count.
+/// is seen from its predecessor alone.
 #[must_use]
 pub fn reduce(shape: &Shape<'_>) -> String {
     if !keeps_all(shape) {
         return live::reduce(shape);
     }
-    let all = shape.all("");
     format!(
         "create temp table {changes} on commit drop as\n\
-         with b as materialized (\n  \
-           select {places_w}, w.x_op, w.x_ts, w.x_doubt, w.x_made, {all_w}, w.x_number, w.x_next, l.ctid as x_first_live,\n         \
-                  case when w.x_number = 1 then l.ctid is not null else w.x_last_op <> 'd' end as x_was_live,\n         \
-                  case when w.x_number = 1 then case when l.ctid is null then w.x_op <> 'd' when w.x_op = 'd' then true else {differs} end\n              \
-                  when w.x_op = 'd' then w.x_last_op <> 'd'\n              \
-                  when w.x_last_op = 'd' then true\n              \
-                  else record_image_ne(row({all_w}), w.x_last_image) end as x_effective\n    \
-             from (select {places}, x_op, x_ts, x_doubt, x_topic is null as x_made, {all}, row_number() over k as x_number, lead(x_off) over k as x_next,\n                 \
-                          lag(x_op) over k as x_last_op, case when lag(x_op) over k <> 'd' then lag(row({all})) over k end as x_last_image\n            \
-                     from {events} where x_state = {STATE_VALID}\n          \
-                   window k as (partition by {keys} order by {order})) w\n    \
-             left join {live} l on {joined}\n\
-         )\n\
-         select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, x_first_live as x_live,\n       \
-                x_effective::integer::bigint as x_j, x_effective::integer::bigint as x_n\n  \
-           from b where x_number = 1 and x_next is null\n\
-         union all\n\
-         select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, first_value(x_first_live) over k,\n       \
-                count(*) filter (where x_effective) over k, count(*) filter (where x_effective) over (partition by {keys})\n  \
-           from b where x_number > 1 or x_next is not null\n\
+         select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, first_value(x_first_live) over k as x_live,\n       \
+                count(*) filter (where x_effective) over k as x_j, count(*) filter (where x_effective) over (partition by {keys}) as x_n\n  \
+           from (select {places_w}, w.x_op, w.x_ts, w.x_doubt, w.x_made, {all_w}, l.ctid as x_first_live,\n               \
+                        case when w.x_number = 1 then l.ctid is not null else w.x_last_op <> 'd' end as x_was_live,\n               \
+                        case when w.x_number = 1 then case when l.ctid is null then w.x_op <> 'd' when w.x_op = 'd' then true else {differs} end\n                    \
+                        when w.x_op = 'd' then w.x_last_op <> 'd'\n                    \
+                        when w.x_last_op = 'd' then true\n                    \
+                        else record_image_ne(row({all_w}), w.x_last_image) end as x_effective\n          \
+                   from (select {places}, x_op, x_ts, x_doubt, x_topic is null as x_made, {all}, row_number() over k as x_number,\n                       \
+                                lag(x_op) over k as x_last_op, case when lag(x_op) over k <> 'd' then lag(row({all})) over k end as x_last_image\n                  \
+                           from {events} where x_state = {STATE_VALID}\n                \
+                         window k as (partition by {keys} order by {order})) w\n          \
+                   left join {live} l on {joined}) b\n\
          window k as (partition by {keys} order by {order})",
         changes = shape.changes(),
+        all = shape.all(""),
         all_w = shape.all("w."),
         differs = differs(shape, "w.", "l."),
         events = shape.events(),
@@ -81,7 +74,9 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
          coalesce(max(x_n), 1) as most,\n       \
          count(*) filter (where x_effective and x_j = 1 and x_live is not null)\n         \
            + count(*) filter (where x_effective and x_j < x_n and x_op <> 'd') as to_closed,\n       \
-         count(*) filter (where x_effective and x_j = x_n and (x_op <> 'd' or x_live is not null)) as to_live\n  \
+         count(*) filter (where x_effective and x_j = x_n and x_op <> 'd' and x_live is null) as to_insert,\n       \
+         count(*) filter (where x_effective and x_j = x_n and x_op <> 'd' and x_live is not null) as to_update,\n       \
+         0::bigint as unknown\n  \
          from {changes}",
         index = shape.index,
         changes = shape.changes(),
@@ -91,12 +86,7 @@ pub(crate) fn count(shape: &Shape<'_>) -> String {
 /// The statement that writes closed versions: the rows that were live before, and what lived only inside the batch.
 #[must_use]
 pub fn close(shape: &Shape<'_>) -> String {
-    let closed = shape
-        .dataset
-        .closed
-        .as_ref()
-        .unwrap_or(&shape.dataset.merge)
-        .quoted();
+    let closed = shape.dataset.closed_table().quoted();
     let live = shape.dataset.live_table().quoted();
     let changes = shape.changes();
     let columns = format!("{}, dp_in, dp_out, dp_source_ts", shape.names(""));

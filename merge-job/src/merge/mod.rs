@@ -1,10 +1,10 @@
 //! The merge itself: events in, rows out. Pure statements; [`crate::batch`] runs them.
 //!
-//! Rows by key take two steps (the usual batch of a live-only table is merged at once: [`live`]). *Reduce* makes the changes of a dataset from its events: one statement, which looks
-//! each key up in the live table once and keeps where its row stands (`ctid`). *Apply* writes: what is closed first, then
-//! the live rows, found again by `ctid` without a second search of the index. Nobody else writes to these tables; that
-//! the rows touched are as many as planned is checked, so a stranger's write is noticed. Rows without a key are appended in
-//! one step.
+//! Rows by key take two steps. *Reduce* makes the changes of a dataset from its events, in one statement. *Write* applies
+//! them: what is closed first, then the live rows. The usual batch is written by searching each key ([`at_once`]), and told
+//! by the server what became of it. Where more is to be known of changes before they are made, reducing looks each key up
+//! once and keeps where its row stands (`ctid`), so that writing needs no second search of the index; that the rows touched
+//! are as many as planned is checked, so a stranger's write is noticed. Rows without a key are appended in one step.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,6 +14,7 @@ use crate::staging::events::Shape;
 use crate::staging::fill;
 
 pub mod append;
+pub mod at_once;
 pub mod live;
 pub mod milestoned;
 
@@ -40,22 +41,23 @@ pub(crate) fn differs(shape: &Shape<'_>, event: &str, live: &str) -> String {
 
 /// The statement that counts what the changes of all datasets will do, one row each, and reads the server's clock.
 ///
-/// Of datasets in `keys`, the number of whose changes it is, nothing is known yet but that. Columns: place, inserted, updated, deleted, unchanged, changes that come of rows beyond doubt, doubtful rows that were
-/// news after all, closed, most effective events of one key, rows that go to the closed table, live rows to be touched,
-/// images of deleted last rows for the datasets of `last_deletes` (whose values are those of [`fill::last_images`], in
-/// order), clock in microseconds.
+/// `changes` has the number of changes of each dataset that is merged [`at_once`]. Columns: place, inserted,
+/// updated, deleted, unchanged, changes that come of rows beyond doubt, doubtful rows that were news after all, closed, most
+/// effective events of one key, rows that go to the closed table, live rows to be inserted and updated, changes of which it
+/// is not known yet what they do, images of deleted last rows for the datasets of `last_deletes` (whose values are those of
+/// [`fill::last_images`], in order), clock in microseconds.
 #[must_use]
 pub fn count(
     shapes: &[Shape<'_>],
-    keys: &BTreeMap<usize, u64>,
+    changes: &BTreeMap<usize, u64>,
     stream: &StreamKey,
     last_deletes: &BTreeSet<usize>,
 ) -> String {
     let mut value = 1;
     let mut parts = Vec::new();
     for shape in shapes {
-        let count = match (keys.get(&shape.index), shape.dataset.strategy) {
-            (Some(keys), _) => live::count_keys(shape, *keys),
+        let count = match (changes.get(&shape.index), shape.dataset.strategy) {
+            (Some(changes), _) => at_once::count(shape, *changes),
             (None, Strategy::LiveOnly) => live::count(shape),
             (None, Strategy::Milestoned { .. }) => milestoned::count(shape),
             (None, Strategy::Append) => append::count(shape),

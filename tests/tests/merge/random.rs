@@ -24,6 +24,8 @@ struct Case {
     ends: bool,
     /// What a truncate of the source does.
     truncate: OnTruncate,
+    /// Does the server count what a transaction writes?
+    counts_writes: bool,
     max_rows: u64,
     rounds: usize,
     transactions: usize,
@@ -78,6 +80,7 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
         any::<bool>(),
         any::<bool>(),
         prop_oneof![3 => Just(OnTruncate::CloseAll), 1 => Just(OnTruncate::Ignore)],
+        prop_oneof![3 => Just(true), 1 => Just(false)],
         sizes,
     )
         .prop_map(
@@ -89,6 +92,7 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
                 multi_dataset,
                 ends,
                 truncate,
+                counts_writes,
                 (max_rows, rounds, transactions),
             )| {
                 let ends = ends && multi_dataset;
@@ -107,6 +111,7 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
                     multi_dataset,
                     ends,
                     truncate,
+                    counts_writes,
                     max_rows,
                     rounds,
                     transactions,
@@ -229,6 +234,12 @@ pub(crate) fn happened<'a>(
 fn play(case: &Case) {
     let spec = spec(case);
     let mut database = Cluster::shared().database();
+    if !case.counts_writes {
+        database.run(&format!(
+            "alter database {} set track_counts = off",
+            database.name()
+        ));
+    }
     publish(&database, std::slice::from_ref(&spec));
     announce(&database, &spec, case.settings.partitions);
     let mut rng = StdRng::seed_from_u64(case.seed);

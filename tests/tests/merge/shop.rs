@@ -2,7 +2,7 @@
 
 use acceptance::{At, Cluster, Database, Fault, Job, Wire, compare, publish, shop, stage};
 use milepost_job_spec::{DatasetSpec, Strategy, StreamSpec};
-use milepost_merge_job::merge::live;
+use milepost_merge_job::merge::at_once;
 use milepost_merge_job::staging::events::Shape;
 use milepost_simulator::StagedRow;
 use rand::rngs::StdRng;
@@ -81,20 +81,22 @@ fn live_rows_equal_the_truth_at_every_checkpoint(strategy: Strategy, streams: St
     }
 }
 
-/// Live-only tables are merged by one statement where the server counts what a transaction writes, else by two
-/// (docs/decisions/0020). A wire that refuses that statement tells whether it is sent.
-#[test]
-fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same() {
+/// Tables are merged at once where the server counts what a transaction writes, else each key is looked up first
+/// (docs/decisions/0020). A wire that refuses the statement of the former tells whether it is sent.
+#[test_matrix([LIVE, ALL, LAST])]
+fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same(strategy: Strategy) {
     let seed = crate::seed();
-    let shop = shop::stream(LIVE);
+    let shop = shop::stream(strategy);
     let staged = shop::staged(&shop);
     let rows: Vec<&StagedRow> = staged.iter().map(|(_, row)| row).collect();
     let index = rows[0].dataset;
-    let at_once = live::merge(&Shape {
+    let shape = Shape {
         dataset: &shop.datasets[index],
         index,
         is_ranked: false,
-    });
+    };
+    let merge = at_once::merge(&shape, 0);
+    let (counts_before, _) = merge.split_once(';').expect("counts are read first");
     let counted = [("on", 1), ("off", 0)].map(|(counts, code)| {
         let mut rng = StdRng::seed_from_u64(seed);
         let mut database = Cluster::shared().database();
@@ -110,7 +112,7 @@ fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same() {
             rest = later;
             stage::rows(&mut database, &shop, chunk);
             if is_first {
-                let wire = Wire::with(&database, Fault::Refused, At::Statement(at_once.clone()));
+                let wire = Wire::with(&database, Fault::Refused, At::Beginning(counts_before.to_owned()));
                 let run = Job::merge(&wire.url(&database), &shop).run();
                 assert_eq!(run.code, code, "track_counts = {counts}: {run}");
             }
@@ -119,7 +121,12 @@ fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same() {
         for dataset in &shop.datasets {
             let truth = shop::truth(dataset, shop::CHECKPOINTS);
             compare::load_truth(&mut database, dataset, &truth, true);
-            compare::live_is_truth(&mut database, dataset, &format!("seed {seed}, {counts}"));
+            let when = format!("seed {seed}, {counts}");
+            compare::live_is_truth(&mut database, dataset, &when);
+            if strategy.is_milestoned() {
+                let versions = compare::versions(&mut database, dataset);
+                compare::invariants_hold(&versions, &when);
+            }
         }
         database.rows(
             "select (to_jsonb(d) - 'batch_id')::text from milepost.batch_datasets d join milepost.batches b on b.id = d.batch_id
