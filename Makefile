@@ -4,8 +4,9 @@ CARGO ?= cargo
 # Where cargo puts what it builds; demo and prove start binaries from there.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 CARGO_DENY := 0.20.2
-# How long `make prove` goes on with new random histories.
+# How long each test of `make prove` goes on with new random histories, and where they are counted.
 PROVE_SECONDS ?= 900
+TALLY := $(abspath $(TARGET))/tally.jsonl
 
 .PHONY: help demo demo-stack test format lint doc unit deny advisories prove bench image
 
@@ -49,17 +50,20 @@ deny: ## licences, banned crates, sources of crates
 advisories: ## known vulnerabilities; reads a database from the network, so it is no part of test
 	$(CARGO) deny --locked check advisories
 
-prove: ## what is too long for test: random histories for PROVE_SECONDS each, PostgreSQL 16 and 18, a large model; optimised
+prove: ## what is too long for test: random histories for PROVE_SECONDS each, PostgreSQL 16 and 18, a large model; writes docs/proof.md
 	@scripts/postgres.sh
 	@scripts/stack.sh >/dev/null
 	@scripts/pgbouncer.sh >/dev/null
-	MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
+	@rm -f $(TALLY)
+	MILEPOST_TALLY=$(TALLY) MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
 # These servers come without extensions: the test of all types needs hstore.
 	for bin in $$(scripts/postgres-versions.sh); do \
-		MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge -- \
+		MILEPOST_TALLY=$(TALLY) MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge -- \
 			--skip image::values::every_value_arrives_as_it_is || exit 1; \
 	done
 	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
+	$(CARGO) run --locked --quiet --release --package acceptance --bin proof -- $(TALLY) >$(TARGET)/proof.md
+	mv $(TARGET)/proof.md docs/proof.md
 
 bench: ## measured ratios against the floor and other tools, which scripts/peers.sh installs; about an hour
 	@scripts/postgres.sh

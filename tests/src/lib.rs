@@ -25,6 +25,7 @@ pub mod shop;
 pub mod stack;
 pub mod stage;
 mod taken;
+pub mod tally;
 mod version;
 mod wire;
 

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use milepost_job_spec::StreamSpec;
-use milepost_simulator::{Image, StagedRow, value};
+use milepost_simulator::{Image, Op, StagedRow, value};
 
 use crate::version::Counts;
-use crate::{Database, Reference, Version, compare, stage};
+use crate::{Database, Reference, Version, compare, stage, tally};
 
 /// The reference merge beside the real one: it learns from the metrics where each batch was cut and when it was, merges
 /// the same rows, and demands the same live rows, versions, counts and quarantine.
@@ -249,6 +249,10 @@ impl<'a> Mirror<'a> {
                     .insert(batch.number);
             }
         }
+        tally::count("batches", 1);
+        for row in &own {
+            tally::count(events(row.op), 1);
+        }
         let mut most = 1;
         for (place, dataset) in self.spec.datasets.iter().enumerate() {
             let mut rows: Vec<&StagedRow> = own.iter().filter(|row| row.dataset == place).collect();
@@ -277,6 +281,9 @@ impl<'a> Mirror<'a> {
             })
             .collect();
         let found = counts_of(database, &batch.id, dataset);
+        for (class, count) in CLASSES.iter().zip(&found) {
+            tally::count(&format!("rows {class}"), *count);
+        }
         assert_eq!(
             found, expected,
             "counts of `{dataset}` in batch {}: {CLASSES:?} (found, expected)",
@@ -370,6 +377,17 @@ impl<'a> Mirror<'a> {
             found.sort();
             assert_eq!(found, expected, "{when}: quarantine of `{}`", dataset.name);
         }
+    }
+}
+
+/// What an event is called in a tally.
+const fn events(op: Op) -> &'static str {
+    match op {
+        Op::Create => "creates",
+        Op::Update => "updates",
+        Op::Delete => "deletes",
+        Op::Read => "snapshot rows",
+        Op::Truncate => "truncates",
     }
 }
 

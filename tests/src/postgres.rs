@@ -250,6 +250,14 @@ impl Cluster {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
+    /// Its version, as `15.18`.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let version = Database::connect(&self.url("postgres")).value("show server_version");
+        let number = version.split_whitespace().next();
+        number.unwrap_or_default().to_owned()
+    }
+
     /// Where it listens on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -76,10 +76,17 @@ fn cast(place: usize, text: &str) -> String {
     format!("pg_temp.mp_read_{place}({text})")
 }
 
-/// Is a text longer than a type of this length takes? Casts cut it, and a sink could not have written it.
+/// Is a text longer than a type of this length takes, or a number finer? Casts cut and round, and merges set the row aside.
 fn is_cut(place: usize, merge_type: &str) -> Option<String> {
     let (base, rest) = merge_type.split_once('(')?;
-    let length: u32 = rest.strip_suffix(')')?.parse().ok()?;
+    let rest = rest.strip_suffix(')')?;
+    if base == "numeric" {
+        // Digits that are not zero behind those that are kept; before the point that is another matter.
+        let decimals = rest.split_once(',').map_or("0", |(_, scale)| scale.trim());
+        let decimals: u8 = decimals.parse().ok()?;
+        return Some(format!("c{place} ~ '\\.[0-9]{{{decimals}}}[0-9]*[1-9]'"));
+    }
+    let length: u32 = rest.parse().ok()?;
     let (text, comparison) = match base {
         "character varying" | "bit varying" => (format!("c{place}"), ">"),
         // Its blanks at the end are none.
@@ -206,7 +213,10 @@ mod tests {
     #[test_case("bit(6)" => Some("char_length(c3) <> 6".to_owned()))]
     #[test_case("bit varying(6)" => Some("char_length(c3) > 6".to_owned()))]
     #[test_case("character varying" => None)]
-    #[test_case("numeric(6,2)" => None)]
+    #[test_case("numeric(6,2)" => Some("c3 ~ '\\.[0-9]{2}[0-9]*[1-9]'".to_owned()))]
+    #[test_case("numeric(6)" => Some("c3 ~ '\\.[0-9]{0}[0-9]*[1-9]'".to_owned()))]
+    #[test_case("numeric(6,-2)" => None)]
+    #[test_case("numeric" => None)]
     #[test_case("timestamp(6) without time zone" => None)]
     fn what_a_cast_cuts_is_told(merge_type: &str) -> Option<String> {
         is_cut(3, merge_type)

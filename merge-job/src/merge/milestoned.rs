@@ -27,6 +27,7 @@ pub fn reduce(shape: &Shape<'_>) -> String {
     if !keeps_all(shape) {
         return live::reduce(shape);
     }
+    // `offset 0`: else both sides of the join would be columns of the windows, and together more than there may be.
     format!(
         "create temp table {changes} on commit drop as\n\
          select x_op, x_ts, x_doubt, x_made, {all}, x_was_live, x_effective, first_value(x_first_live) over k as x_live,\n       \
@@ -41,7 +42,7 @@ pub fn reduce(shape: &Shape<'_>) -> String {
                                 lag(x_op) over k as x_last_op, case when lag(x_op) over k <> 'd' then lag(row({all})) over k end as x_last_image\n                  \
                            from {events} where x_state = {STATE_VALID}\n                \
                          window k as (partition by {keys} order by {order})) w\n          \
-                   left join {live} l on {joined}) b\n\
+                   left join {live} l on {joined} offset 0) b\n\
          window k as (partition by {keys} order by {order})",
         changes = shape.changes(),
         all = shape.all(""),

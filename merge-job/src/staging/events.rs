@@ -324,11 +324,7 @@ pub(crate) fn typed(staged: &str, column: &ColumnSpec) -> String {
 fn cast_of(staged: &str, column: &ColumnSpec) -> String {
     let merge_type = &column.merge_type;
     if merge_type.starts_with("numeric") {
-        // Debezium's words for what Postgres calls Infinity (decimal.handling.mode=string).
-        return format!(
-            "case {staged} when 'POSITIVE_INFINITY' then 'Infinity' when 'NEGATIVE_INFINITY' then '-Infinity' \
-             else {staged} end::{merge_type}"
-        );
+        return numeric(staged, merge_type);
     }
     // Times of MySQL, in microseconds. By way of their text, a length of time that is no time of a day does not become one.
     if column.staging_type == "bigint" && merge_type == "interval" {
@@ -338,6 +334,14 @@ fn cast_of(staged: &str, column: &ColumnSpec) -> String {
         return format!("({staged} * interval '1 microsecond')::text::{merge_type}");
     }
     format!("{staged}::{merge_type}")
+}
+
+/// A text as a number; Debezium has words of its own for what Postgres calls Infinity (decimal.handling.mode=string).
+fn numeric(staged: &str, numeric_type: &str) -> String {
+    format!(
+        "case {staged} when 'POSITIVE_INFINITY' then 'Infinity' when 'NEGATIVE_INFINITY' then '-Infinity' \
+         else {staged} end::{numeric_type}"
+    )
 }
 
 fn is_placeholder(staged: &str, placeholder: &Placeholder) -> String {
@@ -387,12 +391,27 @@ fn refused(shape: &Shape<'_>, uncast: &str) -> String {
             );
         }
         if column.staging_type != column.merge_type {
-            // An explicit cast would cut the text silently.
+            // A cast would round the number silently (T36), and an explicit one cut the text.
+            let unknown = column
+                .placeholder
+                .as_ref()
+                .map_or_else(|| "false".to_owned(), |p| is_placeholder(&staged, p));
+            if let Some(decimals) = decimals(&column.merge_type) {
+                // What need not cast is not tried to.
+                let no_value = if when.is_empty() {
+                    unknown.clone()
+                } else {
+                    format!("s.__op = 'd' or {unknown}")
+                };
+                let number = numeric(&staged, "numeric");
+                let _ = write!(
+                    cases,
+                    " when case when {no_value} then false else round({number}, {decimals}) <> {number} end \
+                     then 'column `{name}` has more decimals than {} keeps'",
+                    column.merge_type
+                );
+            }
             if let Some(length) = length_limit(&column.merge_type) {
-                let unknown = column
-                    .placeholder
-                    .as_ref()
-                    .map_or_else(|| "false".to_owned(), |p| is_placeholder(&staged, p));
                 let _ = write!(
                     cases,
                     " when {when}not ({unknown}) and char_length({staged}) > {length} \
@@ -441,6 +460,15 @@ fn is_short(merge_type: &str) -> bool {
         || merge_type.starts_with("time")
         || merge_type.starts_with("numeric(")
         || length_limit(merge_type).is_some_and(|length| length <= 64)
+}
+
+/// How many decimals `numeric(p,s)` or `numeric(p)` keeps.
+fn decimals(merge_type: &str) -> Option<i32> {
+    let arguments = merge_type.strip_prefix("numeric(")?.strip_suffix(')')?;
+    match arguments.split_once(',') {
+        Some((_, scale)) => scale.trim().parse().ok(),
+        None => Some(0),
+    }
 }
 
 /// The n of `character varying(n)` or `character(n)`.

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use acceptance::{Cluster, Database, Job, Run, compare, publish_model, shop, stage};
+use acceptance::{Cluster, Database, Job, Run, compare, publish_model, shop, stage, tally};
 use milepost_job_spec::{Strategy, StreamSpec};
 use milepost_merge_job::table_migration::STEPS;
 use milepost_simulator::{History, Image, Settings};
@@ -25,7 +25,9 @@ fn random_histories_whose_strategies_change_have_the_rows_of_the_source() {
     while played < 2 || Instant::now() < until {
         play(&mut rng, &format!("MILEPOST_SEED={seed}, history {played}"));
         played += 1;
+        tally::count("histories", 1);
     }
+    tally::keep();
 }
 
 fn play(rng: &mut StdRng, when: &str) {

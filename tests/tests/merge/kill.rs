@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use acceptance::{Cluster, Database, Job, Version, compare, publish, shop, stage};
+use acceptance::{Cluster, Database, Job, Run, Version, compare, publish, shop, stage, tally};
 use milepost_job_spec::{DatasetSpec, Strategy, StreamSpec, Versions};
 use milepost_merge_job::batch::STEPS;
 use milepost_simulator::{History, Settings};
@@ -14,8 +14,10 @@ use crate::random::without_key;
 
 /// Longer than it takes until the lock of a dead run is gone.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a run is killed at a random moment.
+/// How often a run is killed at a random moment, in one history.
 const KILLS: usize = 8;
+/// How long the tests go on with new histories; `MILEPOST_TEST_SECONDS` overrides it.
+const SECONDS: u64 = 5;
 
 /// A stream whose history needs every step: replays, values to fill, rows for the quarantine, closed versions; one of its
 /// datasets has no key.
@@ -31,13 +33,17 @@ pub(crate) fn spec() -> StreamSpec {
 
 /// A database in which that history is staged and nothing is merged.
 pub(crate) fn staged(spec: &StreamSpec) -> Database {
+    staged_in(Cluster::shared(), spec)
+}
+
+fn staged_in(cluster: &Cluster, spec: &StreamSpec) -> Database {
     let settings = Settings {
         restarts: 0.1,
         spoiled: 0.03,
         ..Settings::default()
     };
     let round = History::with(spec, 11, settings).round(120);
-    let mut database = Cluster::shared().database();
+    let mut database = cluster.database();
     publish(&database, std::slice::from_ref(spec));
     stage::round(&mut database, spec, &round);
     database
@@ -94,12 +100,12 @@ impl Merged {
 }
 
 /// Runs until the stream is merged; the lock of a run that died may hold for a moment.
-pub(crate) fn merge_until_done(database: &Database, spec: &StreamSpec) {
+pub(crate) fn merge_until_done(database: &Database, spec: &StreamSpec) -> Run {
     let until = Instant::now() + PATIENCE;
     loop {
         let run = Job::merge(database.url(), spec).run();
         match run.code {
-            0 => return,
+            0 => return run,
             75 if Instant::now() < until => sleep(Duration::from_millis(50)),
             _ => panic!("{run}"),
         }
@@ -130,24 +136,72 @@ fn a_run_killed_before_any_step_is_made_good_by_the_next() {
     }
 }
 
+/// Starts a run and kills it at a random moment; it may have ended by itself.
+pub(crate) fn kill_one(database: &Database, spec: &StreamSpec, rng: &mut StdRng) {
+    let mut child = Job::merge(database.url(), spec).spawn();
+    sleep(Duration::from_millis(rng.random_range(0..120)));
+    let _ = child.kill();
+    let ended = child.wait().expect("a child can be waited for");
+    tally::count("kills of the process", usize::from(!ended.success()));
+}
+
 #[test]
 fn runs_killed_at_random_moments_are_made_good() {
     let seed = crate::seed();
     let mut rng = StdRng::seed_from_u64(seed);
     let spec = spec();
     let expected = Merged::undisturbed(&spec);
-    let mut database = staged(&spec);
-    for _ in 0..KILLS {
-        let mut child = Job::merge(database.url(), &spec).spawn();
-        sleep(Duration::from_millis(rng.random_range(0..120)));
-        // It may have ended by itself.
-        let _ = child.kill();
-        child.wait().expect("a child can be waited for");
+    let mut prepared = staged(&spec);
+    let until = Instant::now() + crate::budget(SECONDS);
+    loop {
+        let (original, mut database) = Cluster::shared().copy(prepared);
+        prepared = original;
+        for _ in 0..KILLS {
+            kill_one(&database, &spec, &mut rng);
+        }
+        merge_until_done(&database, &spec);
+        let merged = Merged::of(&mut database, &spec);
+        assert_eq!(merged, expected, "MILEPOST_SEED={seed}");
+        tally::count("histories", 1);
+        if Instant::now() > until {
+            break;
+        }
     }
-    merge_until_done(&database, &spec);
-    assert_eq!(
-        Merged::of(&mut database, &spec),
-        expected,
-        "MILEPOST_SEED={seed}"
-    );
+    tally::keep();
+}
+
+/// Without fsync an immediate stop is as safe as with it: what was written is the system's, and that goes on.
+#[test]
+fn runs_whose_server_is_killed_at_random_moments_are_made_good() {
+    let seed = crate::seed();
+    let mut rng = StdRng::seed_from_u64(seed);
+    let spec = spec();
+    let expected = Merged::undisturbed(&spec);
+    let cluster = Cluster::start(&[]).expect("a second server starts");
+    let mut prepared = staged_in(&cluster, &spec);
+    let until = Instant::now() + crate::budget(SECONDS);
+    loop {
+        let (original, database) = cluster.copy(prepared);
+        let (prepared_url, url) = (original.url().to_owned(), database.url().to_owned());
+        drop(original);
+        for _ in 0..2 {
+            let job = Job::merge(&url, &spec).start();
+            sleep(Duration::from_millis(rng.random_range(0..120)));
+            cluster.crash();
+            let run = job.wait();
+            // It was done before, or tells that the server is gone.
+            assert!([0, 1, 3].contains(&run.code), "MILEPOST_SEED={seed}: {run}");
+            tally::count("kills of the server", 1);
+        }
+        let mut database = Database::connect(&url);
+        merge_until_done(&database, &spec);
+        let merged = Merged::of(&mut database, &spec);
+        assert_eq!(merged, expected, "MILEPOST_SEED={seed}");
+        tally::count("histories", 1);
+        prepared = Database::connect(&prepared_url);
+        if Instant::now() > until {
+            break;
+        }
+    }
+    tally::keep();
 }

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use acceptance::tally;
 use milepost_job_spec::{Strategy, Versions};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
@@ -77,7 +78,7 @@ fn play_random<C: std::fmt::Debug>(
     };
     let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let started = Instant::now();
-    let (played, failed) = (Cell::new(0), Cell::new(false));
+    let (played, failed) = (Cell::new(0_usize), Cell::new(false));
     let result = TestRunner::new_with_rng(config, random).run(&cases, |case| {
         // One that failed is tried again, smaller, however late it is.
         if !failed.get() && started.elapsed() > budget {
@@ -93,6 +94,8 @@ fn play_random<C: std::fmt::Debug>(
         panic!("MILEPOST_SEED={seed}: {error}");
     }
     assert!(played.get() > 0);
+    tally::count("histories", played.get());
+    tally::keep();
 }
 
 /// The seed of a test's chances: `MILEPOST_SEED`, or another one every time. Whatever fails prints it.
@@ -101,5 +104,7 @@ fn seed() -> u64 {
         .ok()
         .and_then(|text| text.parse().ok());
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    given.unwrap_or_else(|| now.map_or(0, |now| u64::from(now.subsec_nanos())))
+    let seed = given.unwrap_or_else(|| now.map_or(0, |now| u64::from(now.subsec_nanos())));
+    tally::seed(seed);
+    seed
 }

@@ -183,6 +183,37 @@ fn what_fits_by_now_is_merged_in_its_order_with_what_joined_it() {
     }
 }
 
+/// T36: a cast would round it.
+#[test]
+fn a_number_with_more_decimals_than_its_type_is_set_aside() {
+    let mut spec = things(ALL);
+    let code = &mut spec.datasets[0].columns[2];
+    (code.merge_type, code.staging_type) = ("numeric(6,2)".to_owned(), "text".to_owned());
+    let database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut things = Things {
+        database,
+        spec,
+        next: 0,
+    };
+    for (id, number) in ["1.5", "1.500", "15E-1", "NaN", "1.505", "1E-7", "-0.001"]
+        .iter()
+        .enumerate()
+    {
+        things.merge("c", &format!("{id}, 'x', '{number}'"));
+    }
+    things.merge("u", "0, 'x', '1.501'");
+    things.merge("d", "1, null, null");
+    assert_eq!(things.live(), "0=x=1.50,2=x=1.50,3=x=NaN");
+    let reasons = things
+        .database
+        .rows("select distinct reason from milepost.quarantine where status = 'open'");
+    let reason = "column `code` has more decimals than numeric(6,2) keeps".to_owned();
+    assert_eq!(reasons, [[Some(reason)]]);
+    assert_eq!(things.statuses(), "open open open open");
+    things.verifies();
+}
+
 #[test]
 fn a_replay_without_yes_tells_and_changes_nothing() {
     let mut things = Things::of(ALL);

@@ -8,6 +8,8 @@ use proptest::strategy::Strategy as _;
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
+use crate::kill::{kill_one, merge_until_done};
+
 /// How long the test goes on with new histories; `MILEPOST_TEST_SECONDS` overrides it.
 const SECONDS: u64 = 20;
 
@@ -24,6 +26,8 @@ struct Case {
     ends: bool,
     /// What a truncate of the source does.
     truncate: OnTruncate,
+    /// How often a run is killed at a random moment before another one.
+    kills: f64,
     /// Does the server count what a transaction writes?
     counts_writes: bool,
     max_rows: u64,
@@ -80,7 +84,10 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
         any::<bool>(),
         any::<bool>(),
         prop_oneof![3 => Just(OnTruncate::CloseAll), 1 => Just(OnTruncate::Ignore)],
-        prop_oneof![3 => Just(true), 1 => Just(false)],
+        (
+            prop_oneof![2 => Just(0.0), 1 => Just(0.3)],
+            prop_oneof![3 => Just(true), 1 => Just(false)],
+        ),
         sizes,
     )
         .prop_map(
@@ -92,7 +99,7 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
                 multi_dataset,
                 ends,
                 truncate,
-                counts_writes,
+                (kills, counts_writes),
                 (max_rows, rounds, transactions),
             )| {
                 let ends = ends && multi_dataset;
@@ -111,6 +118,7 @@ fn cases() -> impl proptest::strategy::Strategy<Value = Case> {
                     multi_dataset,
                     ends,
                     truncate,
+                    kills,
                     counts_writes,
                     max_rows,
                     rounds,
@@ -285,9 +293,10 @@ fn play(case: &Case) {
                 let rows: Vec<&StagedRow> = topic.drain(..now).collect();
                 mirror.stage(&mut database, &rows);
             }
-            let run = Job::merge(database.url(), &spec).run();
-            assert_eq!(run.code, 0, "{run}");
-            last_run = run.to_string();
+            if rng.random_bool(case.kills) {
+                kill_one(&database, &spec, &mut rng);
+            }
+            last_run = merge_until_done(&database, &spec).to_string();
             mirror.follow(&mut database);
             // What a row said that could be mended later is not told from trimmed ones.
             if case.settings.spoiled == 0.0 && rng.random_bool(0.2) {

@@ -4,7 +4,7 @@ use acceptance::{At, Cluster, Database, Fault, Job, Wire, compare, publish, shop
 use milepost_job_spec::{DatasetSpec, Strategy, StreamSpec};
 use milepost_merge_job::merge::at_once;
 use milepost_merge_job::staging::events::Shape;
-use milepost_simulator::StagedRow;
+use milepost_simulator::{History, Image, StagedRow};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use test_case::test_matrix;
@@ -135,6 +135,33 @@ fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same(strategy: 
     });
     assert!(counted[0].len() > 5, "{} counts", counted[0].len());
     assert_eq!(counted[0], counted[1], "seed {seed}");
+}
+
+/// A join of two wide tables has more columns than a row may have.
+#[test_matrix([LIVE, ALL, LAST], ["on", "off"])]
+fn a_wide_table_is_merged(strategy: Strategy, counts: &str) {
+    let names: Vec<String> = (0..1200).map(|n| format!("col{n}")).collect();
+    let mut columns = vec![("id", "bigint")];
+    columns.extend(names.iter().map(|name| (name.as_str(), "integer?")));
+    let mut spec = shop::single_streams(&shop::stream(strategy)).remove(0);
+    spec.stream.dataset = Some("w".to_owned());
+    spec.datasets = vec![shop::dataset("w", strategy, &["id"], &columns)];
+    let mut database = Cluster::shared().database();
+    database.run(&format!(
+        "alter database {} set track_counts = {counts}",
+        database.name()
+    ));
+    publish(&database, std::slice::from_ref(&spec));
+    let seed = crate::seed();
+    let mut history = History::new(&spec, seed);
+    for _ in 0..3 {
+        let round = history.round(10);
+        stage::round(&mut database, &spec, &round);
+        Job::merge(database.url(), &spec).succeed();
+        let truth: Vec<Image> = round.truth.tables[0].values().cloned().collect();
+        let when = format!("MILEPOST_SEED={seed}");
+        compare::live_is_image(&mut database, &spec.datasets[0], &truth, &when);
+    }
 }
 
 /// Every staged row was counted in one class; rows closed are what the live table lost.

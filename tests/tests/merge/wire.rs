@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use acceptance::{
-    At, Cluster, Database, Fault, Job, Run, Wire, publish, publish_model, shop, stage,
+    At, Cluster, Database, Fault, Job, Run, Wire, publish, publish_model, shop, stage, tally,
 };
 use milepost_job_spec::{Outcome, Strategy};
 use milepost_simulator::StagedRow;
@@ -57,7 +57,10 @@ fn a_run_that_loses_any_statement_is_made_good() {
         }
         merge_until_done(&database, &spec);
         assert_eq!(Merged::of(&mut database, &spec), expected, "{when}");
+        tally::count("histories", 1);
+        tally::count("lost or refused statements", 1);
     }
+    tally::keep();
 }
 
 /// The job waits for an answer that never comes; whoever tells it to stop does not wait for the network.

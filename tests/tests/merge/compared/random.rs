@@ -1,6 +1,8 @@
 //! Random histories of which events get lost: a comparison finds exactly the rows that differ, a repair makes them equal, and
 //! what comes afterwards is merged as if nothing had been lost.
 
+use std::collections::BTreeSet;
+
 use acceptance::{Cluster, Database, Job, Run, compare, publish};
 use milepost_job_spec::DatasetSpec;
 use milepost_simulator::{History, Image, Settings, StagedRow, copy};
@@ -90,7 +92,7 @@ fn play(case: &Case) {
     publish(&platform, std::slice::from_ref(&spec));
     announce(&platform, &spec, case.settings.partitions);
     let mut history = History::with(&spec, case.seed, case.settings.clone());
-    let mut has_begun = vec![false; spec.datasets.len()];
+    let mut has_begun = BTreeSet::new();
     for _ in 0..case.rounds {
         let round = history.round(rng.random_range(1..40));
         for (place, dataset) in spec.datasets.iter().enumerate() {
@@ -98,7 +100,8 @@ fn play(case: &Case) {
             let images = copy::images(round.truth.tables[place].values());
             let statement = format!("copy {} from stdin (format csv, null '\\N')", dataset.name);
             source.copy_in(&statement, &images);
-            // Snapshots are complete, and so is a dataset's beginning: one of which nothing is merged is not compared.
+            // Snapshots are complete, and so are beginnings: a dataset of which nothing is merged is not compared, nor one
+            // of whose partitions a snapshot's row is the last that is known.
             let rows: Vec<&StagedRow> = round
                 .rows
                 .iter()
@@ -108,8 +111,9 @@ fn play(case: &Case) {
                 .iter()
                 .copied()
                 .filter(|row| {
-                    let is_first = !std::mem::replace(&mut has_begun[place], true);
-                    is_first || row.snapshot != "false" || !rng.random_bool(case.lost)
+                    let is_taken = row.snapshot != "false";
+                    let is_first = has_begun.insert((place, row.partition, is_taken));
+                    is_first || is_taken || !rng.random_bool(case.lost)
                 })
                 .collect();
             acceptance::stage::rows(&mut platform, &spec, &kept);

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
-use acceptance::{Cluster, Database, Job, Mirror, publish};
+use acceptance::{Cluster, Database, Job, Mirror, publish, tally};
 use milepost_job_spec::{Strategy, StreamSpec, TableRef};
 use milepost_simulator::{History, Key, Settings, StagedRow, copy};
 use rand::rngs::StdRng;
@@ -27,10 +27,12 @@ fn a_random_history_goes_on_without_what_was_erased() {
     for seed in first.. {
         eprintln!("MILEPOST_SEED={seed}");
         play(seed);
+        tally::count("histories", 1);
         if started.elapsed() > budget {
             break;
         }
     }
+    tally::keep();
 }
 
 fn spec(rng: &mut StdRng) -> StreamSpec {

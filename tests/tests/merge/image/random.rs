@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use acceptance::shop;
+use acceptance::{shop, tally};
 use milepost_job_spec::{DatasetSpec, Strategy};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
@@ -113,4 +113,6 @@ fn images_are_followed(strategy: Strategy) {
     if strategy.is_milestoned() {
         pair.every_batch_is_its_image();
     }
+    tally::count("images", runs);
+    tally::keep();
 }
