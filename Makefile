@@ -55,7 +55,8 @@ prove: ## what is too long for test: random histories for PROVE_SECONDS each, Po
 	@scripts/stack.sh >/dev/null
 	@scripts/pgbouncer.sh >/dev/null
 	@rm -f $(TALLY)
-	MILEPOST_TALLY=$(TALLY) MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance
+	MILEPOST_TALLY=$(TALLY) MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance \
+		--test tables --test merge_debezium --test merge --test stack_chaos
 # These servers come without extensions: the test of all types needs hstore.
 	for bin in $$(scripts/postgres-versions.sh); do \
 		MILEPOST_TALLY=$(TALLY) MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge -- \
