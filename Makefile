@@ -55,15 +55,16 @@ prove: ## what is too long for test: random histories for PROVE_SECONDS each, Po
 	@scripts/stack.sh >/dev/null
 	@scripts/pgbouncer.sh >/dev/null
 	@rm -f $(TALLY)
-	MILEPOST_TALLY=$(TALLY) MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --release --package acceptance \
+# Not optimised: what lets a run die before a step is in debug builds alone.
+	MILEPOST_TALLY=$(TALLY) MILEPOST_TEST_SECONDS=$(PROVE_SECONDS) $(CARGO) test --locked --package acceptance \
 		--test tables --test merge_debezium --test merge --test stack_chaos
 # These servers come without extensions: the test of all types needs hstore.
 	for bin in $$(scripts/postgres-versions.sh); do \
-		MILEPOST_TALLY=$(TALLY) MILEPOST_PGBIN=$$bin $(CARGO) test --locked --release --package acceptance --test tables --test merge -- \
+		MILEPOST_TALLY=$(TALLY) MILEPOST_PGBIN=$$bin $(CARGO) test --locked --package acceptance --test tables --test merge -- \
 			--skip image::values::every_value_arrives_as_it_is || exit 1; \
 	done
 	$(CARGO) test --locked --release --package milepost-dsl --test scale -- --ignored
-	$(CARGO) run --locked --quiet --release --package acceptance --bin proof -- $(TALLY) >$(TARGET)/proof.md
+	$(CARGO) run --locked --quiet --package acceptance --bin proof -- $(TALLY) >$(TARGET)/proof.md
 	mv $(TARGET)/proof.md docs/proof.md
 
 bench: ## measured ratios against the floor and other tools, which scripts/peers.sh installs; about an hour
