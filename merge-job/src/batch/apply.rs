@@ -269,6 +269,9 @@ async fn merge_at_once(
         let [before, after] = rows.as_slice() else {
             return None;
         };
+        if after.get(3) != Some("on") {
+            return None;
+        }
         let count = |row: &tokio_postgres::SimpleQueryRow| row.get(place)?.parse::<u64>().ok();
         count(after)?.checked_sub(count(before)?)
     };

@@ -138,7 +138,11 @@ pub fn merge(shape: &Shape<'_>, time_us: i64) -> String {
         let table = literal(&live);
         format!("pg_stat_get_xact_tuples_{what}({table}::regclass)")
     });
-    let wrote = format!("select {}", wrote.join(", "));
+    // The server may be told to stop counting at any time.
+    let wrote = format!(
+        "select {}, current_setting('track_counts')",
+        wrote.join(", ")
+    );
     let mut differs = differs(shape, "s.", "t.");
     let mut from = shape.changes();
     if milestoned::keeps_all(shape) {

@@ -255,6 +255,13 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         if cast {
             if key.contains(&place) {
                 no_value.push(keyless.clone());
+                // Rounded, it would be the key of another row.
+                if let Some(decimals) = decimals(&column.merge_type) {
+                    let number = numeric(&staged, "numeric");
+                    no_value.push(format!(
+                        "case when {keyless} then false else round({number}, {decimals}) <> {number} end"
+                    ));
+                }
             } else {
                 no_value.push(uncast.clone());
                 if !shape.dataset.strategy.is_append() {

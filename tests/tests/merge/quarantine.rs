@@ -214,6 +214,27 @@ fn a_number_with_more_decimals_than_its_type_is_set_aside() {
     things.verifies();
 }
 
+/// Rounded, it would be the key of another row, which would close its entry.
+#[test]
+fn a_key_with_more_decimals_than_its_type_is_no_other_row() {
+    let mut spec = things(ALL);
+    spec.datasets[0].columns[0].merge_type = "numeric(6,2)".to_owned();
+    let database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let mut things = Things {
+        database,
+        spec,
+        next: 0,
+    };
+    things.merge("c", "'1.23', 'a', 'x'");
+    things.stage("c", "'1.234', 'b', 'y'");
+    things.stage("u", &format!("'1.230', {UNKNOWN}, 'z'"));
+    things.merge("u", "'1.23', 'c', 'w'");
+    assert_eq!(things.live(), "1.23=c=w");
+    assert_eq!(things.statuses(), "open");
+    things.verifies();
+}
+
 #[test]
 fn a_replay_without_yes_tells_and_changes_nothing() {
     let mut things = Things::of(ALL);
