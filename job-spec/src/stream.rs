@@ -303,7 +303,7 @@ impl DatasetSpec {
         self.live.as_ref().unwrap_or(&self.merge)
     }
 
-    /// Where the closed versions are.
+    /// The table that holds closed versions: the closed partition, or the merge table itself.
     #[must_use]
     pub fn closed_table(&self) -> &TableRef {
         self.closed.as_ref().unwrap_or(&self.merge)

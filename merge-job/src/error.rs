@@ -174,6 +174,11 @@ pub enum Error {
     /// The tables changed under the batch.
     #[error("{0}")]
     Disturbed(String),
+    /// The server was told to count no more what transactions write, while it did so for this dataset.
+    #[error(
+        "what was written to the table of dataset `{0}` was not counted: `track_counts` was turned off meanwhile"
+    )]
+    Uncounted(String),
     /// Findings that are no failure of ours: a verification that found something.
     #[error("{0}")]
     Findings(String),

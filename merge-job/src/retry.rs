@@ -35,6 +35,7 @@ pub fn disposition(error: &Error) -> Disposition {
         Error::Commit { .. }
         | Error::LostErasure { .. }
         | Error::Disturbed(_)
+        | Error::Uncounted(_)
         | Error::Outdated(_)
         | Error::Split(_) => Disposition::Again,
         Error::Usage(_)
@@ -114,6 +115,7 @@ pub fn outcome(error: &Error) -> Outcome {
         | Error::Missing { .. }
         | Error::Source(SourceError::Failed { .. } | SourceError::Refused { .. })
         | Error::Disturbed(_)
+        | Error::Uncounted(_)
         | Error::Split(_)
         | Error::Findings(_) => Outcome::Findings,
     }
@@ -169,6 +171,9 @@ pub fn hint(error: &Error) -> String {
             "find out who else writes to the merge table; only merge-job may".to_owned()
         }
         Error::Split(_) => "run it again".to_owned(),
+        Error::Uncounted(_) => {
+            "run it again: where `track_counts` is off from the start, nothing needs to be counted by the server".to_owned()
+        }
         Error::Findings(_) => "see the list above".to_owned(),
         Error::Output(_) => "check the disk or the pipe that stdout goes to".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! What random tests went through, for `docs/proof.md`.
 //!
-//! A test counts on its own thread, and keeps the counts when it has passed: a line of JSON in the file that [`FILE`] names.
+//! A test counts on its own thread, and keeps the counts when it has passed: a line of JSON in the file that `MILEPOST_TALLY` names.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Cluster;
 
-/// The environment variable that names the file; without it nothing is kept.
-pub const FILE: &str = "MILEPOST_TALLY";
+/// Without this nothing is kept.
+const FILE: &str = "MILEPOST_TALLY";
 
 /// What one test counted.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -265,13 +265,13 @@ async fn merge_at_once(
     let rows = session
         .script("merge the live rows", &at_once::merge(shape, time_us))
         .await?;
+    if rows.iter().any(|row| row.get(3) != Some("on")) {
+        return Err(Error::Uncounted(shape.dataset.name.clone()));
+    }
     let counted = |place| -> Option<u64> {
         let [before, after] = rows.as_slice() else {
             return None;
         };
-        if after.get(3) != Some("on") {
-            return None;
-        }
         let count = |row: &tokio_postgres::SimpleQueryRow| row.get(place)?.parse::<u64>().ok();
         count(after)?.checked_sub(count(before)?)
     };

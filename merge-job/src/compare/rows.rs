@@ -4,7 +4,7 @@ use milepost_job_spec::{ColumnSpec, DatasetSpec, TableRef};
 
 use super::digest::hash;
 use crate::sql;
-use crate::staging::events::typed;
+use crate::staging::events::{decimals, typed};
 
 /// Where the rows of the source are put for the dataset at this place: columns `c0`, `c1`, …, as the source prints them.
 pub(crate) fn source_table(place: usize) -> TableRef {
@@ -78,15 +78,13 @@ fn cast(place: usize, text: &str) -> String {
 
 /// Is a text longer than a type of this length takes, or a number finer? Casts cut and round, and merges set the row aside.
 fn is_cut(place: usize, merge_type: &str) -> Option<String> {
-    let (base, rest) = merge_type.split_once('(')?;
-    let rest = rest.strip_suffix(')')?;
-    if base == "numeric" {
-        // Digits that are not zero behind those that are kept; before the point that is another matter.
-        let decimals = rest.split_once(',').map_or("0", |(_, scale)| scale.trim());
-        let decimals: u8 = decimals.parse().ok()?;
+    if let Some(decimals) = decimals(merge_type) {
+        // Digits that are not zero behind those that are kept; a regular expression counts up to 255.
+        let decimals = u8::try_from(decimals).ok()?;
         return Some(format!("c{place} ~ '\\.[0-9]{{{decimals}}}[0-9]*[1-9]'"));
     }
-    let length: u32 = rest.parse().ok()?;
+    let (base, rest) = merge_type.split_once('(')?;
+    let length: u32 = rest.strip_suffix(')')?.parse().ok()?;
     let (text, comparison) = match base {
         "character varying" | "bit varying" => (format!("c{place}"), ">"),
         // Its blanks at the end are none.

@@ -4,8 +4,7 @@
 //! is enough for a key of which one event is left: how many rows were inserted, updated and deleted says how many such
 //! events did so. A key with several events of which each is a version needs to know first whether it was live.
 
-use crate::merge::milestoned;
-use crate::merge::{differs, live, moment, source_ts};
+use crate::merge::{differs, live, milestoned, moment, source_ts};
 use crate::sql::literal;
 use crate::staging::events::{STATE_VALID, Shape};
 

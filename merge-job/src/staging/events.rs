@@ -255,13 +255,11 @@ fn select(shape: &Shape<'_>, source: SourcePosition, slice: usize) -> String {
         if cast {
             if key.contains(&place) {
                 no_value.push(keyless.clone());
-                // Rounded, it would be the key of another row.
-                if let Some(decimals) = decimals(&column.merge_type) {
-                    let number = numeric(&staged, "numeric");
-                    no_value.push(format!(
-                        "case when {keyless} then false else round({number}, {decimals}) <> {number} end"
-                    ));
+                // Rounded or cut, it would be the key of another row.
+                if let Some(rounds) = rounds(&staged, &column.merge_type) {
+                    no_value.push(format!("case when {keyless} then false else {rounds} end"));
                 }
+                no_value.extend(cuts(&staged, &column.merge_type));
             } else {
                 no_value.push(uncast.clone());
                 if !shape.dataset.strategy.is_append() {
@@ -403,25 +401,26 @@ fn refused(shape: &Shape<'_>, uncast: &str) -> String {
                 .placeholder
                 .as_ref()
                 .map_or_else(|| "false".to_owned(), |p| is_placeholder(&staged, p));
-            if let Some(decimals) = decimals(&column.merge_type) {
+            if let Some(rounds) = rounds(&staged, &column.merge_type) {
                 // What need not cast is not tried to.
                 let no_value = if when.is_empty() {
                     unknown.clone()
                 } else {
                     format!("s.__op = 'd' or {unknown}")
                 };
-                let number = numeric(&staged, "numeric");
                 let _ = write!(
                     cases,
-                    " when case when {no_value} then false else round({number}, {decimals}) <> {number} end \
+                    " when case when {no_value} then false else {rounds} end \
                      then 'column `{name}` has more decimals than {} keeps'",
                     column.merge_type
                 );
             }
-            if let Some(length) = length_limit(&column.merge_type) {
+            if let Some((length, cuts)) =
+                length_limit(&column.merge_type).zip(cuts(&staged, &column.merge_type))
+            {
                 let _ = write!(
                     cases,
-                    " when {when}not ({unknown}) and char_length({staged}) > {length} \
+                    " when {when}not ({unknown}) and {cuts} \
                      then 'column `{name}` is longer than {length} characters'"
                 );
             }
@@ -469,8 +468,21 @@ fn is_short(merge_type: &str) -> bool {
         || length_limit(merge_type).is_some_and(|length| length <= 64)
 }
 
+/// Does a cast of a text to this type round it? Nothing for a type that rounds nothing.
+fn rounds(staged: &str, merge_type: &str) -> Option<String> {
+    let decimals = decimals(merge_type)?;
+    let number = numeric(staged, "numeric");
+    Some(format!("round({number}, {decimals}) <> {number}"))
+}
+
+/// Does a cast of a text to this type cut it? Nothing for a type without a length.
+fn cuts(staged: &str, merge_type: &str) -> Option<String> {
+    let length = length_limit(merge_type)?;
+    Some(format!("char_length({staged}) > {length}"))
+}
+
 /// How many decimals `numeric(p,s)` or `numeric(p)` keeps.
-fn decimals(merge_type: &str) -> Option<i32> {
+pub(crate) fn decimals(merge_type: &str) -> Option<i32> {
     let arguments = merge_type.strip_prefix("numeric(")?.strip_suffix(')')?;
     match arguments.split_once(',') {
         Some((_, scale)) => scale.trim().parse().ok(),

@@ -4,6 +4,7 @@ use acceptance::{Cluster, Database, Job, Mirror, Run, publish, publish_model, sh
 use milepost_job_spec::{Strategy, StreamSpec, Versions};
 use milepost_merge_job::batch::STEPS;
 use milepost_simulator::{History, Settings, StagedRow};
+use test_case::test_case;
 
 use crate::random::spec_of_types;
 
@@ -36,7 +37,10 @@ struct Things {
 
 impl Things {
     fn of(strategy: Strategy) -> Self {
-        let spec = things(strategy);
+        Self::with(things(strategy))
+    }
+
+    fn with(spec: StreamSpec) -> Self {
         let database = Cluster::shared().database();
         publish(&database, std::slice::from_ref(&spec));
         Self {
@@ -189,13 +193,7 @@ fn a_number_with_more_decimals_than_its_type_is_set_aside() {
     let mut spec = things(ALL);
     let code = &mut spec.datasets[0].columns[2];
     (code.merge_type, code.staging_type) = ("numeric(6,2)".to_owned(), "text".to_owned());
-    let database = Cluster::shared().database();
-    publish(&database, std::slice::from_ref(&spec));
-    let mut things = Things {
-        database,
-        spec,
-        next: 0,
-    };
+    let mut things = Things::with(spec);
     for (id, number) in ["1.5", "1.500", "15E-1", "NaN", "1.505", "1E-7", "-0.001"]
         .iter()
         .enumerate()
@@ -214,23 +212,23 @@ fn a_number_with_more_decimals_than_its_type_is_set_aside() {
     things.verifies();
 }
 
-/// Rounded, it would be the key of another row, which would close its entry.
-#[test]
-fn a_key_with_more_decimals_than_its_type_is_no_other_row() {
+/// Rounded or cut, it would be the key of another row, which would close its entry.
+#[test_case("numeric(6,2)", "1.23", "1.234", "1.230"; "more decimals")]
+#[test_case("character varying(4)", "abcd", "abcde", "abcd"; "more characters")]
+fn a_key_with_more_than_its_type_keeps_is_no_other_row(
+    merge_type: &str,
+    fits: &str,
+    does_not: &str,
+    again: &str,
+) {
     let mut spec = things(ALL);
-    spec.datasets[0].columns[0].merge_type = "numeric(6,2)".to_owned();
-    let database = Cluster::shared().database();
-    publish(&database, std::slice::from_ref(&spec));
-    let mut things = Things {
-        database,
-        spec,
-        next: 0,
-    };
-    things.merge("c", "'1.23', 'a', 'x'");
-    things.stage("c", "'1.234', 'b', 'y'");
-    things.stage("u", &format!("'1.230', {UNKNOWN}, 'z'"));
-    things.merge("u", "'1.23', 'c', 'w'");
-    assert_eq!(things.live(), "1.23=c=w");
+    merge_type.clone_into(&mut spec.datasets[0].columns[0].merge_type);
+    let mut things = Things::with(spec);
+    things.merge("c", &format!("'{fits}', 'a', 'x'"));
+    things.stage("c", &format!("'{does_not}', 'b', 'y'"));
+    things.stage("u", &format!("'{again}', {UNKNOWN}, 'z'"));
+    things.merge("u", &format!("'{fits}', 'c', 'w'"));
+    assert_eq!(things.live(), format!("{fits}=c=w"));
     assert_eq!(things.statuses(), "open");
     things.verifies();
 }

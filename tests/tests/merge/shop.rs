@@ -137,6 +137,35 @@ fn a_server_that_counts_no_writes_merges_the_same_and_counts_the_same(strategy: 
     assert_eq!(counted[0], counted[1], "seed {seed}");
 }
 
+/// The server may be told to stop counting while a batch is merged.
+#[test_matrix([LIVE, ALL, LAST])]
+fn a_batch_that_was_not_counted_is_not_merged(strategy: Strategy) {
+    let spec = shop::single_streams(&shop::stream(strategy)).remove(0);
+    let dataset = &spec.datasets[0];
+    let mut database = Cluster::shared().database();
+    publish(&database, std::slice::from_ref(&spec));
+    let round = History::new(&spec, 3).round(5);
+    stage::round(&mut database, &spec, &round);
+    let live = dataset.live_table().quoted();
+    database.run(&format!(
+        "create function stop_counting() returns trigger language plpgsql as
+         'begin perform set_config(''track_counts'', ''off'', false); return new; end';
+         create trigger stop before insert on {live} for each row execute function stop_counting()"
+    ));
+    let run = Job::merge(database.url(), &spec).run();
+    assert_eq!(run.code, 1, "{run}");
+    assert!(
+        run.stderr.contains("`track_counts` was turned off"),
+        "{run}"
+    );
+    assert!(run.stderr.contains("hint: run it again"), "{run}");
+    assert_eq!(database.value(&format!("select count(*) from {live}")), "0");
+    database.run(&format!("drop trigger stop on {live}"));
+    Job::merge(database.url(), &spec).succeed();
+    let truth: Vec<Image> = round.truth.tables[0].values().cloned().collect();
+    compare::live_is_image(&mut database, dataset, &truth, "once it counts");
+}
+
 /// A join of two wide tables has more columns than a row may have.
 #[test_matrix([LIVE, ALL, LAST], ["on", "off"])]
 fn a_wide_table_is_merged(strategy: Strategy, counts: &str) {
