@@ -58,6 +58,9 @@ fn left(demo: u32, mark: &str) -> Vec<String> {
     left
 }
 
+/// How long it takes at most until Kafka and Kafka Connect run, whichever comes first.
+const STARTED: Duration = Duration::from_secs(60);
+
 /// Demands that nothing of a demo is left; what was killed may take a moment.
 fn nothing_is_left(demo: u32, mark: &str, within: Duration) {
     let begin = Instant::now();
@@ -141,12 +144,15 @@ fn a_demo_that_ends_early_leaves_nothing(signal: &str, at: &str, code: Option<i3
         .expect("the binary was built");
     let id = child.id();
     let _stdout = until(&mut child, at);
-    thread::sleep(Duration::from_millis(500));
-    let started = left(id, &mark);
-    assert!(
-        started.iter().filter(|line| line.contains("java")).count() >= 2,
-        "{started:#?}"
-    );
+    let begin = Instant::now();
+    loop {
+        let started = left(id, &mark);
+        if started.iter().filter(|line| line.contains("java")).count() >= 2 {
+            break;
+        }
+        assert!(begin.elapsed() < STARTED, "{started:#?}");
+        thread::sleep(Duration::from_millis(50));
+    }
     let killed = Command::new("kill")
         .args(["-s", signal, "--", &format!("-{id}")])
         .status();
